@@ -1,0 +1,1 @@
+"""Entente: the broker. `pipeline.py` is the way through the house."""

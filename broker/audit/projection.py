@@ -1,0 +1,148 @@
+"""Feeds the search index from the ledger, entry by entry in the order of the index.
+
+Guarantees: the index is a function of the ledger and the keys; dropped and fed again it is equal (audit invariant 11).
+It trails the ledger by a fraction of a second and never gates it; who needs to see everything up to a size waits for
+it.
+
+A sealed part whose key was destroyed is projected without its records and its case (audit invariant 16).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import orjson
+
+from broker.audit.entry import context
+from broker.audit.log import Ledger
+from broker.audit.seal import SealError, SealKeys, blind
+from broker.domain.errors import UnavailableError
+from broker.store.audit_index import AuditIndex, EntryRow, Projected
+
+T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BATCH = 512
+# Entries gather for this long when nobody waits for them: one transaction for many costs a tenth.
+_GATHER_S = 0.2
+
+
+def record_blind(keys: SealKeys, record_id: str) -> bytes:
+    """The search key of a record."""
+    return blind(keys.blind_key, "record", record_id)
+
+
+def case_blind(keys: SealKeys, reference: str) -> bytes:
+    """The search key of a case reference: found whatever its case, width or outer spaces."""
+    return blind(keys.blind_key, "case", unicodedata.normalize("NFKC", reference).casefold().strip())
+
+
+def open_detail(keys: SealKeys, leaf: dict[str, Any], sealed: bytes) -> dict[str, Any]:
+    """An entry's sealed detail, checked against its leaf. Raises SealError."""
+    plain = keys.unseal(sealed, context(leaf["exchange_id"], leaf["phase"]), leaf["sealed"])
+    detail: dict[str, Any] = orjson.loads(plain)
+    return detail
+
+
+def project(index: int, raw: bytes, sealed: bytes, keys: SealKeys) -> Projected:
+    """One entry -> its rows."""
+    leaf: dict[str, Any] = orjson.loads(raw)
+    detail: dict[str, Any] = {}
+    with contextlib.suppress(SealError):
+        detail = open_detail(keys, leaf, sealed)
+    actor = leaf.get("actor", {})
+    reference = detail.get("purpose", {}).get("case_reference")
+    row = EntryRow(
+        index=index,
+        time_us=(datetime.fromisoformat(leaf["time_utc"]) - _EPOCH) // timedelta(microseconds=1),
+        agency=actor.get("agency", ""),
+        user=actor.get("user", ""),
+        purpose=leaf.get("purpose", {}).get("code", ""),
+        reason=leaf.get("reason", ""),
+        case_blind=case_blind(keys, reference) if reference else None,
+        **{name: leaf[name] for name in ("type", "phase", "exchange_id", "method", "outcome", "status")},
+        **{name: leaf[name] for name in ("bytes", "duration_us")},
+    )
+    records = tuple((record_blind(keys, record), version) for record, version in detail.get("records", ()))
+    outcomes = tuple((one[0], one[1]) for one in leaf.get("outcomes", ()))
+    if leaf["phase"] == "outcome" and not outcomes:
+        outcomes = ((leaf["exchange_id"], leaf["outcome"]),)
+    return Projected(row, records, tuple(detail.get("owners", ())), outcomes)
+
+
+class Projection:
+    """Keeps an AuditIndex up with a Ledger. All SQL runs on one thread of its own."""
+
+    def __init__(self, ledger: Ledger, keys: SealKeys, index: AuditIndex) -> None:
+        self._ledger, self._keys, self._index = ledger, keys, index
+        self._thread = ThreadPoolExecutor(1, "audit-index")
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._progress = asyncio.Condition()
+        self.size = 0
+
+    async def start(self) -> None:
+        """Begin to feed, where the index left off. An index ahead of its ledger is another ledger's: rebuilt."""
+        self.size = await self.run(self._index.size)
+        if self.size > len(self._ledger):
+            await self.run(self._index.clear)
+            self.size = 0
+        self._task = asyncio.create_task(self._feed(), name="audit-projection")
+
+    async def rebuild(self) -> None:
+        """Drop everything and feed it again."""
+        await self._stop()
+        await self.run(self._index.clear)
+        await self.start()
+
+    async def aclose(self) -> None:
+        await self._stop()
+        await self.run(self._index.close)
+        self._thread.shutdown()
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call on the index's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def caught_up(self, size: int, timeout_s: float = 2.0) -> None:
+        """Wait until the first `size` entries can be found. Raises UnavailableError when that takes too long."""
+        try:
+            async with asyncio.timeout(timeout_s), self._progress:
+                while self.size < size:
+                    self._wanted.set()
+                    await self._progress.wait()
+        except TimeoutError as error:
+            raise UnavailableError(
+                "LEDGER_UNAVAILABLE", "The audit index is behind; retry later.", detail=f"{self.size} of {size}"
+            ) from error
+
+    async def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _feed(self) -> None:
+        # A poisoned or closed ledger grows no more: what was found so far stays searchable.
+        with contextlib.suppress(UnavailableError):
+            while True:
+                await self._ledger.grown(self.size)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GATHER_S):
+                        await self._wanted.wait()
+                while self.size < len(self._ledger):
+                    end = min(self.size + _BATCH, len(self._ledger))
+                    await self.run(lambda start=self.size, end=end: self._add(start, end))  # type: ignore[misc]
+                    async with self._progress:
+                        self.size = end
+                        self._progress.notify_all()
+                self._wanted.clear()
+
+    def _add(self, start: int, end: int) -> None:
+        pairs = self._ledger.pairs(start, end)
+        self._index.add([project(index, leaf, sealed, self._keys) for index, (leaf, sealed) in enumerate(pairs, start)])

@@ -1,0 +1,111 @@
+"""One grant question's answer over all mark sets: trees become bitmaps, under the hard ceiling.
+
+Guarantees: no class is released where its portion is not visible; nothing is released above the ceiling; what was
+evaluated up to a watermark is extended over the new mark sets alone and equals a fresh evaluation. A refusal is
+explained from the same trees that made it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.decide.answers import ClassTrees, GrantAnswer
+from broker.decide.bundle import RuleText
+from broker.decide.ceiling import Ceiling, refusing_rule
+from broker.decide.marksets import Bitmaps, MarkSetIndex
+from broker.decide.trees import NOTHING, Tree, first_failing
+from broker.decide.vocabulary import FIELD_CLASSES
+from broker.domain.grant import ClassGrant
+from broker.domain.marks import MarkSet
+
+ROWS = "ROWS"
+POINTERS = "POINTERS"
+ENVELOPE = "ENVELOPE"
+
+TREES_BYTES = 64 * 1024
+"""About what one answer's trees take in memory, beside their bitmaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Bitmaps of one answer, up to a watermark, and what is needed to extend and to explain them."""
+
+    answer: GrantAnswer
+    agency: str
+    compartments: frozenset[str]
+    decision_id: str
+    watermark: int = -1
+    rows: int = 0
+    pointers: int = 0
+    classes: Mapping[str, ClassGrant] | None = None
+
+    def extended(self, index: MarkSetIndex) -> Evaluation:
+        """The same answer over all that the index holds."""
+        if self.classes is not None and self.watermark == index.watermark:
+            return self
+        new = index.since(self.watermark)
+        rows, pointers, classes = self._evaluate(new)
+        if self.classes is not None:
+            shift = self.watermark + 1
+            rows = self.rows | rows << shift
+            pointers = self.pointers | pointers << shift
+            classes = {
+                name: ClassGrant(held.full | classes[name].full << shift, held.part | classes[name].part << shift)
+                for name, held in self.classes.items()
+            }
+        return Evaluation(
+            self.answer, self.agency, self.compartments, self.decision_id, index.watermark, rows, pointers, classes
+        )
+
+    def _evaluate(self, bitmaps: Bitmaps) -> tuple[int, int, dict[str, ClassGrant]]:
+        ceiling = Ceiling(bitmaps, self.agency, self.compartments)
+        seen: dict[Tree, int] = {}
+        rows = bitmaps.evaluate(self.answer.rows, seen) & ceiling.rows
+        pointers = bitmaps.evaluate(self.answer.pointers, seen) & ceiling.pointers & ~rows
+        classes = dict.fromkeys(FIELD_CLASSES, ClassGrant())
+        classes[ENVELOPE] = ClassGrant(full=rows)
+        for name, trees in self.answer.classes.items():
+            allowed = rows & ceiling.of_class(name)
+            full = bitmaps.evaluate(trees.full, seen) & allowed
+            classes[name] = ClassGrant(full, bitmaps.evaluate(trees.part, seen) & allowed & ~full)
+        return rows, pointers, classes
+
+    def weight(self) -> int:
+        """Bytes in memory, roughly."""
+        held = (self.classes or {}).values()
+        bitmaps = [self.rows, self.pointers, *(bits for one in held for bits in (one.full, one.part))]
+        return TREES_BYTES + sum(map(sys.getsizeof, bitmaps))
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Says which rule refuses a class on a mark set: the trees first, then the ceiling."""
+
+    answer: GrantAnswer
+    agency: str
+    compartments: frozenset[str]
+    index: MarkSetIndex
+    rules: Mapping[str, RuleText]
+
+    def __call__(self, name: str, number: int, full: bool) -> tuple[str, str]:
+        """(rule, reason); `name` is a class, `ROWS` or `POINTERS`. `full`: why not in full, else why not at all."""
+        mark_set = self.index.mark_set(number)
+        rule = None if mark_set is None else self._rule(name, mark_set, full=full)
+        rule = rule or "not_granted"
+        return rule, self.rules[rule].reason
+
+    def _rule(self, name: str, mark_set: MarkSet, *, full: bool) -> str | None:
+        if name == POINTERS:
+            return first_failing(self.answer.pointers, mark_set)
+        trees = self.answer.classes.get(name)
+        refused = first_failing(self.answer.rows, mark_set)
+        if refused is None and trees is not None:
+            refused = first_failing(_wanted(trees, full=full), mark_set)
+        return refused or refusing_rule(mark_set, name, self.agency, self.compartments)
+
+
+def _wanted(trees: ClassTrees, *, full: bool) -> Tree:
+    """The tree that was to hold: a class without a coarser form is refused by what refuses it in full."""
+    return trees.full if full or trees.part == NOTHING else trees.part

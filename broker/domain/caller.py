@@ -1,0 +1,61 @@
+"""Who calls: proven by a certificate (which agency, which workload) and a token bound to it (which person)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyId:
+    """An agency's name on the network: unique as a pair."""
+
+    trust_domain: str
+    agency: str
+
+    def __str__(self) -> str:
+        return f"{self.trust_domain}/{self.agency}"
+
+    @classmethod
+    def parse(cls, text: str) -> AgencyId:
+        """`trust-domain/agency` -> AgencyId. Raises ValueError when either part is missing."""
+        domain, slash, agency = text.partition("/")
+        if not (slash and domain and agency) or "/" in agency:
+            raise ValueError("an agency is written trust-domain/agency")
+        return cls(domain, agency)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A certificate that passed the profile.
+
+    `thumbprint` is the SHA-256 of the DER leaf (32 bytes); `not_after` in epoch seconds.
+    """
+
+    agency: AgencyId
+    workload: str
+    thumbprint: bytes
+    serial: str
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A person of an agency, with what the agency's issuer says of them.
+
+    The organisation comes from the certificate alone; `on_behalf_of` from the token's `act` chain, outermost first.
+    `expires_at` (epoch seconds) is the earlier of token and certificate.
+    """
+
+    agency: AgencyId
+    workload: str
+    thumbprint: bytes
+    serial: str
+    user: str
+    roles: frozenset[str]
+    clearance: str
+    nationalities: frozenset[str]
+    purposes: frozenset[str]
+    issuer: str
+    token_id: str
+    expires_at: int
+    on_behalf_of: tuple[str, ...] = ()

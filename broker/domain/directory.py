@@ -1,0 +1,39 @@
+"""Agencies and agreements: the facts about a caller's agency that policy decides on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """An agency on the network. `name` and `parent` are `trust-domain/agency`; `level` as in `AgencyLevel`."""
+
+    name: str
+    display_name: str
+    country: str
+    level: str
+    parent: str = ""
+    contact: str = ""
+    compartments: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Two agencies may share, for these purposes, up to this classification, in [valid_from, valid_until) epoch us."""
+
+    agreement_id: str
+    parties: frozenset[str]
+    purposes: frozenset[str]
+    ceiling: str
+    valid_from_us: int
+    valid_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyFacts:
+    """What policy may know of a caller's agency, as of one revision of the directory."""
+
+    agency: Agency
+    agreements: tuple[Agreement, ...]
+    revision: int

@@ -1,0 +1,80 @@
+"""The broker's refusals: one tree, drawn here, mapped to gRPC status in one table in `pipeline.py`.
+
+    BrokerError
+    ├── IdentityError      UNAUTHENTICATED    who calls is not proven
+    ├── DecisionError      PERMISSION_DENIED  policy says no
+    │   └── HiddenError    NOT_FOUND          the same answer for hidden and for missing
+    ├── RequestError       INVALID_ARGUMENT   the request is wrong
+    │   ├── PreconditionError   FAILED_PRECONDITION
+    │   ├── AlreadyExistsError  ALREADY_EXISTS
+    │   ├── ConflictError       ABORTED
+    │   ├── LimitError          RESOURCE_EXHAUSTED
+    │   └── UnknownMethodError  UNIMPLEMENTED
+    └── UnavailableError   UNAVAILABLE        a part that we will not do without is missing
+
+`reason` is a value of `entente.error.v1.Reason` without its prefix (a test compares them all).
+`message` is public: it says what to do and never holds a value from a record.
+`detail` is private: it goes to the sealed part of the audit entry and nowhere else.
+"""
+
+from __future__ import annotations
+
+
+class BrokerError(Exception):
+    """A refusal with a public reason.
+
+    Args:
+        reason: a name of `entente.error.v1.Reason` without the `REASON_` prefix.
+        message: what happened and what to do, safe for the caller.
+        detail: private; sealed in the audit entry.
+        fields: paths of the request that are at fault, each with its description.
+    """
+
+    def __init__(
+        self, reason: str, message: str, *, detail: str = "", fields: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+        self.detail = detail
+        self.fields = fields
+
+
+class IdentityError(BrokerError):
+    """The certificate, the token or their binding does not hold."""
+
+
+class DecisionError(BrokerError):
+    """Policy refuses this caller, method or purpose."""
+
+
+class HiddenError(DecisionError):
+    """Hidden or missing: the two are one answer."""
+
+
+class RequestError(BrokerError):
+    """The request is malformed or breaks a rule of its schema."""
+
+
+class PreconditionError(RequestError):
+    """The record's state does not allow this."""
+
+
+class AlreadyExistsError(RequestError):
+    """The originator already has a record under this external reference."""
+
+
+class ConflictError(RequestError):
+    """A stale etag, or an idempotency key with another body."""
+
+
+class LimitError(RequestError):
+    """Too large, too many, too fast."""
+
+
+class UnknownMethodError(RequestError):
+    """No such method; refused on record like any other call."""
+
+
+class UnavailableError(BrokerError):
+    """Policy, ledger or store cannot answer; nothing was released."""

@@ -1,0 +1,1 @@
+"""For auditors: who saw what, with proof."""

@@ -1,0 +1,149 @@
+"""AuditService: entries of the ledger within the reader's scope, and the proofs that they are there.
+
+Scope: an inspector sees every entry. An auditor sees the entries of its own agency's calls, and those about its own
+agency's records; asked about a record of another agency, only what its own agency did with it.
+Checkpoint and proofs are everybody's: they tell sizes and hashes, and no entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from broker.audit.reader import AuditItem, AuditPage, AuditQuery, AuditReader
+from broker.domain.answer import Answer, Call
+from broker.domain.errors import RequestError
+from broker.handle.cursor import Cursors, query_digest
+from broker.handle.times import microseconds, timestamp
+from broker.store.store import Store
+from entente.audit.v1 import audit_pb2, audit_service_pb2
+from entente.common.v1 import exchange_pb2
+
+DEFAULT_PAGE = 100
+INSPECTOR = "inspector"
+# Conditions that the request and the reader's query call alike.
+_ALIKE = ("agency", "user", "type", "outcome", "reason", "exchange_id", "record_id", "case_reference")
+
+PageRequest = audit_service_pb2.SearchAuditEntriesRequest | audit_service_pb2.GetRecordHistoryRequest
+
+
+class AuditHandlers:
+    """The handlers, named after their methods."""
+
+    def __init__(self, reader: AuditReader, cursors: Cursors, store: Store) -> None:
+        self._reader, self._cursors, self._store = reader, cursors, store
+
+    async def search_audit_entries(self, call: Call) -> Answer:
+        """A page of entries, newest first."""
+        request = cast(audit_service_pb2.SearchAuditEntriesRequest, call.request)
+        query = self._scoped(call, _query(request))
+        page = await self._page(call, request, query, newest_first=True)
+        response = audit_service_pb2.SearchAuditEntriesResponse(
+            entries=map(_entry, page.items), next_page_token=self._token(call, request, page), ledger_size=page.size
+        )
+        return Answer(response.SerializeToString())
+
+    async def get_record_history(self, call: Call) -> Answer:
+        """Who touched a record: a page of entries, oldest first."""
+        request = cast(audit_service_pb2.GetRecordHistoryRequest, call.request)
+        query = self._scoped(call, AuditQuery(scope=None, record_id=request.record_id))
+        page = await self._page(call, request, query, newest_first=False)
+        response = audit_service_pb2.GetRecordHistoryResponse(
+            entries=map(_entry, page.items), next_page_token=self._token(call, request, page), ledger_size=page.size
+        )
+        return Answer(response.SerializeToString())
+
+    def get_checkpoint(self, call: Call) -> Answer:
+        """The newest signed checkpoint."""
+        response = audit_service_pb2.GetCheckpointResponse(checkpoint=self._reader.checkpoint().decode())
+        return Answer(response.SerializeToString())
+
+    def get_inclusion_proof(self, call: Call) -> Answer:
+        """Proofs under the newest checkpoint. Raises REQUEST_INVALID for an index or a size that it does not have."""
+        request = cast(audit_service_pb2.GetInclusionProofRequest, call.request)
+        # Without an await in between, the checkpoint is of this size.
+        size, checkpoint = self._reader.size(), self._reader.checkpoint()
+        if request.index >= size:
+            raise _beyond("index", "the ledger has no such entry yet")
+        old = request.consistent_with_size
+        if old > size:
+            raise _beyond("consistent_with_size", "the ledger has not grown to this size yet")
+        response = audit_service_pb2.GetInclusionProofResponse(
+            inclusion=self._reader.inclusion_proof(request.index, size),
+            consistency=self._reader.consistency_proof(old, size) if old else (),
+            checkpoint=checkpoint.decode(),
+        )
+        return Answer(response.SerializeToString())
+
+    def _scoped(self, call: Call, query: AuditQuery) -> AuditQuery | None:
+        """The query within the caller's scope; None where nothing of it lies within."""
+        if INSPECTOR in call.caller.roles:
+            return query
+        own = str(call.caller.agency)
+        foreign = query.record_id is not None and self._store.owner(query.record_id) != own
+        if not foreign:
+            return replace(query, scope=(own,))
+        return replace(query, scope=(own,), agency=own) if query.agency in (None, own) else None
+
+    async def _page(
+        self, call: Call, request: PageRequest, query: AuditQuery | None, *, newest_first: bool
+    ) -> AuditPage:
+        cursor = None
+        if request.page_token:
+            cursor = self._cursors.open_number(call, query_digest(request), request.page_token)
+        if query is None:
+            return AuditPage((), None, self._reader.size())
+        return await self._reader.search(
+            query, cursor=cursor, limit=request.page_size or DEFAULT_PAGE, newest_first=newest_first
+        )
+
+    def _token(self, call: Call, request: PageRequest, page: AuditPage) -> str | None:
+        if page.next_cursor is None:
+            return None
+        return self._cursors.seal_number(call, query_digest(request), page.next_cursor)
+
+
+def _query(request: audit_service_pb2.SearchAuditEntriesRequest) -> AuditQuery:
+    conditions = {name: getattr(request, name) for name in _ALIKE if request.HasField(name)}  # type: ignore[arg-type]
+    if request.HasField("method"):
+        conditions["method"] = f"/{request.method.removeprefix('/')}"
+    if request.HasField("purpose"):
+        conditions["purpose"] = exchange_pb2.Purpose.Name(request.purpose).removeprefix("PURPOSE_")
+    return AuditQuery(
+        scope=None,
+        start_us=microseconds(request.start_time) if request.HasField("start_time") else None,
+        end_us=microseconds(request.end_time) if request.HasField("end_time") else None,
+        **conditions,
+    )
+
+
+def _entry(item: AuditItem) -> audit_pb2.AuditEntry:
+    row, leaf = item.row, item.parsed()
+    return audit_pb2.AuditEntry(
+        index=row.index,
+        leaf=item.leaf,
+        time=timestamp(row.time_us),
+        type=row.type,
+        phase=row.phase,
+        exchange_id=row.exchange_id,
+        method=row.method.removeprefix("/"),
+        agency=row.agency or None,
+        user=row.user or None,
+        purpose=dict(exchange_pb2.Purpose.items()).get(f"PURPOSE_{row.purpose}"),
+        outcome=row.outcome,
+        reason=row.reason or None,
+        disclosures=map(_disclosure, leaf.get("disclosures", ())),
+    )
+
+
+def _disclosure(group: dict[str, Any]) -> audit_pb2.AuditDisclosure:
+    return audit_pb2.AuditDisclosure(
+        level=group["level"],
+        records=len(group["records"]),
+        released=group["released"],
+        withheld=[audit_pb2.AuditWithheld(path=one[0], rule=one[2]) for one in group["withheld"]],
+    )
+
+
+def _beyond(field: str, why: str) -> RequestError:
+    return RequestError("REQUEST_INVALID", f"{field}: {why}", fields=((field, why),))

@@ -1,0 +1,1 @@
+"""Intelligence reports: submit, read, find, change, withdraw, follow."""

@@ -1,0 +1,1 @@
+"""Who calls: a certificate that fits the profile, and a token bound to it."""

@@ -1,0 +1,139 @@
+"""The one way through the house, for every method and every caller:
+
+    identify  ->  decide  ->  handle  ->  release  ->  audit
+    who calls     may they?   the work    which parts   on record, before a byte leaves
+
+There is no way round it: one generic handler answers every path (`server.py`), and every call ends here in exactly
+one of: an answer with its receipt, a typed refusal with its receipt, or an aborted call; each is on the ledger first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from grpc import StatusCode
+
+from broker.admit import admit
+from broker.audit.recorder import Recorder, RefusedError, Visit
+from broker.decide.catalogue import Catalogue, MethodRule
+from broker.decide.decider import Decider
+from broker.domain.answer import Answer, Call
+from broker.domain.errors import (
+    AlreadyExistsError,
+    BrokerError,
+    ConflictError,
+    DecisionError,
+    HiddenError,
+    IdentityError,
+    LimitError,
+    PreconditionError,
+    RequestError,
+    UnavailableError,
+    UnknownMethodError,
+)
+from broker.domain.grant import StaleGrantError
+from broker.identify.caller import Identifier
+from broker.release.projector import Releaser
+from broker.wire import Wire
+
+# The first class that fits gives the status: the more special before the more general.
+STATUS: tuple[tuple[type[BrokerError], StatusCode], ...] = (
+    (IdentityError, StatusCode.UNAUTHENTICATED),
+    (HiddenError, StatusCode.NOT_FOUND),
+    (DecisionError, StatusCode.PERMISSION_DENIED),
+    (UnknownMethodError, StatusCode.UNIMPLEMENTED),
+    (PreconditionError, StatusCode.FAILED_PRECONDITION),
+    (AlreadyExistsError, StatusCode.ALREADY_EXISTS),
+    (ConflictError, StatusCode.ABORTED),
+    (LimitError, StatusCode.RESOURCE_EXHAUSTED),
+    (RequestError, StatusCode.INVALID_ARGUMENT),
+    (UnavailableError, StatusCode.UNAVAILABLE),
+    (BrokerError, StatusCode.INTERNAL),
+)
+
+# A grant goes stale only when directory or mark sets change between decision and read; three times running means
+# that they change faster than they can be read.
+DECISIONS_PER_CALL = 4
+
+Handler = Callable[[Call], Answer | Awaitable[Answer]]
+Closer = Callable[[Visit, int], None]
+
+
+def status_of(error: BrokerError) -> StatusCode:
+    """The gRPC status of a refusal."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The five stages, in order. The composition root gives the parts."""
+
+    identifier: Identifier
+    catalogue: Catalogue
+    decider: Decider
+    handlers: Mapping[str, Handler]
+    releaser: Releaser
+    recorder: Recorder
+
+    async def answer(self, path: str, wire: Wire, closer: Closer) -> bytes:
+        """One unary call: the response with its receipt. Raises RefusedError, which is on the ledger already."""
+        visit = self.recorder.open(path, wire.address)
+        try:
+            message = await self._through(visit, wire)
+            closer(visit, len(message))
+            return message
+        except asyncio.CancelledError:
+            # Awaits nothing: the entry is queued, and the writer makes it durable without us.
+            self.recorder.aborted(visit)
+            raise
+        except BrokerError as error:
+            raise await self.recorder.refused(visit, error, status_of(error)) from None
+        except Exception as defect:
+            raise await self.defect(visit, defect) from None
+
+    async def _through(self, visit: Visit, wire: Wire) -> bytes:
+        rule = await self.enter(visit, wire)
+        visit.request = await wire.only_message()
+        request, visit.justification = admit(rule, visit.request)
+        for _ in range(DECISIONS_PER_CALL):
+            await self.decide(visit, rule)
+            if rule.write:
+                await self.recorder.intent(visit)
+            try:
+                answer = self.handlers[rule.path](visit.call(request))
+                if not isinstance(answer, Answer):
+                    answer = await answer
+            except StaleGrantError:
+                await self.decider.refresh()
+                continue
+            return await self.release(visit, rule, answer)
+        raise UnavailableError("STORE_UNAVAILABLE", "the directory is changing; try again")
+
+    async def enter(self, visit: Visit, wire: Wire) -> MethodRule:
+        """identify: who calls, before a byte of the request is looked at; then which method."""
+        visit.peer = self.identifier.peer(wire.auth_context)
+        visit.caller = self.identifier.identify(wire.auth_context, wire.metadata)
+        rule = self.catalogue.find(visit.exchange.method)
+        if rule is None:
+            raise UnknownMethodError("METHOD_UNKNOWN", "this broker has no such method; see its protos")
+        visit.rule = rule
+        return rule
+
+    async def decide(self, visit: Visit, rule: MethodRule) -> None:
+        """decide: may this caller call this method for this purpose, and what may it see?"""
+        visit.grant = await self.decider.decide(visit.known_caller, rule, visit.justification)
+
+    async def release(self, visit: Visit, rule: MethodRule, answer: Answer) -> bytes:
+        """release and audit: the response is built afresh, its entry made durable, its receipt appended."""
+        released = self.releaser.release(answer, rule.response_type, visit.known_grant)
+        return await self.recorder.released(visit, answer, released)
+
+    async def defect(self, visit: Visit, defect: Exception) -> RefusedError:
+        """An exception that nobody expected: INTERNAL with the exchange id and nothing more."""
+        self.recorder.note_defect(visit, defect)
+        internal = BrokerError(
+            "INTERNAL", "the broker failed; quote the exchange id", detail=f"{type(defect).__name__}: {defect}"
+        )
+        return await self.recorder.refused(visit, internal, StatusCode.INTERNAL)

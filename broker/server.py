@@ -1,0 +1,142 @@
+"""The door: one generic handler answers every path, and hands each call to the pipeline.
+
+MUSTs:
+1. No handler is registered by name: a method that nobody wrote is refused on record like any other call.
+2. Messages are raw bytes on both sides; parsing is the pipeline's work, so a malformed request is a refusal on record.
+3. A call that ends before its handler ran is counted (`not_started`).
+4. The one unaudited service is gRPC's health; it says nothing but whether the broker serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from broker.audit.recorder import RefusedError, Visit
+from broker.pipeline import Pipeline
+from broker.stream import StreamRunner
+from broker.wire import MAX_REQUEST_BYTES, Wire
+from entente.common.v1 import exchange_pb2
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+RawHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+
+HEALTH = "/grpc.health.v1.Health/"
+REFLECTION = "/grpc.reflection."
+ERROR_DOMAIN = "entente"
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    # A second server on a taken port must fail to start, not share it silently.
+    ("grpc.so_reuseport", 0),
+    # Above our own limit, so that an oversize request is refused by the pipeline, with an entry.
+    ("grpc.max_receive_message_length", 4 * MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", 32 * MAX_REQUEST_BYTES),
+    ("grpc.max_concurrent_streams", 128),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_connection_age_ms", 20 * 60 * 1000),
+    ("grpc.max_connection_age_grace_ms", 60 * 1000),
+    ("grpc.keepalive_time_ms", 60 * 1000),
+    ("grpc.keepalive_timeout_ms", 20 * 1000),
+)
+
+
+class Door(grpc.GenericRpcHandler):
+    """Every path leads into the pipeline."""
+
+    def __init__(self, pipeline: Pipeline, streams: StreamRunner) -> None:
+        self._pipeline = pipeline
+        self._streams = streams
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RawHandler | None:
+        """gRPC asks who answers this path. Runs on the call's own task."""
+        path = handler_call_details.method
+        if path.startswith((HEALTH, REFLECTION)):
+            return None
+        started: list[bool] = []
+        task = asyncio.current_task()
+        if task is not None:
+            task.add_done_callback(lambda _: None if started else self._pipeline.recorder.not_started(path))
+        rule = self._pipeline.catalogue.find(path)
+        if rule is not None and rule.server_streaming:
+            return _raw(grpc.stream_stream_rpc_method_handler, self._stream(path, started))
+        return _raw(grpc.stream_unary_rpc_method_handler, self._unary(path, started))
+
+    def _unary(self, path: str, started: list[bool]) -> Callable[[Any, Context], Awaitable[bytes]]:
+        async def behaviour(_: Any, context: Context) -> bytes:
+            started.append(True)
+            try:
+                return await self._pipeline.answer(path, Wire(context), _closer(self._pipeline, context))
+            except RefusedError as refusal:
+                await refuse(context, refusal)
+
+        return behaviour
+
+    def _stream(self, path: str, started: list[bool]) -> Callable[[Any, Context], AsyncIterator[bytes]]:
+        async def behaviour(_: Any, context: Context) -> AsyncIterator[bytes]:
+            started.append(True)
+            try:
+                async for message in self._streams.run(path, Wire(context)):
+                    yield message
+            except RefusedError as refusal:
+                await refuse(context, refusal)
+
+        return behaviour
+
+
+def _raw(make: Any, behaviour: Any) -> RawHandler:
+    """A handler that is given the bytes as they came."""
+    handler: RawHandler = make(behaviour, request_deserializer=None, response_serializer=None)
+    return handler
+
+
+def _closer(pipeline: Pipeline, context: Context) -> Callable[[Visit, int], None]:
+    """Called when an answer is released: its outcome is what gRPC says of it in the end."""
+
+    def released(visit: Visit, size: int) -> None:
+        def ended(call: Any) -> None:
+            code = "CANCELLED" if call.cancelled() else "OK"
+            pipeline.recorder.handed_over(visit, code, size)
+
+        done: Any = ended
+        context.add_done_callback(done)
+
+    return released
+
+
+async def refuse(context: Context, refusal: RefusedError) -> NoReturn:
+    """End the call with the refusal's status, reason, exchange id and receipt (AIP-193)."""
+    status = status_pb2.Status(
+        code=refusal.status.value[0], message=refusal.error.message, details=[_packed(d) for d in details(refusal)]
+    )
+    rich = rpc_status.to_status(status)
+    await context.abort(rich.code, rich.details, rich.trailing_metadata)
+    raise AssertionError("abort always raises")
+
+
+def details(refusal: RefusedError) -> list[Any]:
+    """What a refusal carries beside its status."""
+    info = error_details_pb2.ErrorInfo(
+        reason=refusal.error.reason, domain=ERROR_DOMAIN, metadata={"exchange_id": refusal.exchange_id}
+    )
+    found: list[Any] = [info]
+    if refusal.error.fields:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=path, description=text)
+            for path, text in refusal.error.fields
+        ]
+        found.append(error_details_pb2.BadRequest(field_violations=violations))
+    if refusal.receipt:
+        found.append(exchange_pb2.Receipt.FromString(refusal.receipt))
+    return found
+
+
+def _packed(message: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

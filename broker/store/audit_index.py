@@ -1,0 +1,239 @@
+"""Search over the ledger in SQL: a projection that holds nothing the ledger does not, and can be dropped at any time.
+
+Guarantees: rows are added in the order of their index, a batch in one transaction with the new size, so that a crash
+leaves a prefix. Durability is left to the ledger (synchronous=NORMAL).
+
+Holds no case reference and no record id in clear: both are HMAC indexes ("blinds") made by the caller. Knows nothing of
+leaves, keys or scopes' meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+)
+
+_metadata = MetaData()
+_entries = Table(
+    "entry",
+    _metadata,
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_us", BigInteger, nullable=False),
+    *(
+        Column(name, String, nullable=False)
+        for name in ("type", "phase", "exchange_id", "method", "agency", "user", "purpose")
+    ),
+    *(Column(name, String, nullable=False) for name in ("outcome", "status", "reason")),
+    Column("case_blind", LargeBinary),
+    Column("bytes", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+)
+Index("entry_time", _entries.c.time_us)
+Index("entry_agency", _entries.c.agency, _entries.c.user, _entries.c.index)
+Index("entry_exchange", _entries.c.exchange_id)
+Index("entry_case", _entries.c.case_blind, sqlite_where=_entries.c.case_blind.is_not(None))
+
+_records = Table(
+    "record",
+    _metadata,
+    Column("blind", LargeBinary, primary_key=True),
+    Column("index", BigInteger, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+_owners = Table(
+    "owner",
+    _metadata,
+    Column("agency", String, primary_key=True),
+    Column("index", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+_outcomes = Table(
+    "outcome",
+    _metadata,
+    Column("exchange_id", String, primary_key=True),
+    Column("index", BigInteger, primary_key=True),
+    Column("outcome", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+_EXACT = ("agency", "user", "method", "type", "outcome", "purpose", "reason", "exchange_id", "case_blind")
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One entry's searchable columns."""
+
+    index: int
+    time_us: int
+    type: str
+    phase: str
+    exchange_id: str
+    method: str
+    agency: str
+    user: str
+    purpose: str
+    outcome: str
+    status: str
+    reason: str
+    case_blind: bytes | None
+    bytes: int
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """One entry, its (record blind, version), the agencies that own those records, the (exchange, outcome) it
+    closes."""
+
+    row: EntryRow
+    records: tuple[tuple[bytes, int], ...] = ()
+    owners: tuple[str, ...] = ()
+    outcomes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexQuery:
+    """Conditions that must all hold; None is no condition.
+
+    `scope`: entries by one of these agencies, or about records that one of them owns; None sees all, () nothing.
+    `start_us` inclusive, `end_us` exclusive.
+    """
+
+    scope: tuple[str, ...] | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+    agency: str | None = None
+    user: str | None = None
+    method: str | None = None
+    type: str | None = None
+    outcome: str | None = None
+    purpose: str | None = None
+    reason: str | None = None
+    exchange_id: str | None = None
+    record_blind: bytes | None = None
+    case_blind: bytes | None = None
+
+
+class AuditIndex:
+    """The projection's database. Calls block; keep them on one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(f"sqlite:///{path}")
+        event.listen(self._engine, "connect", _configure)
+        _metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def size(self) -> int:
+        """How many entries are in: the index of the next."""
+        with self._engine.connect() as connection:
+            newest = connection.execute(select(func.max(_entries.c.index))).scalar()
+        return 0 if newest is None else int(newest) + 1
+
+    def add(self, batch: Sequence[Projected]) -> None:
+        """Add entries, contiguous with what is in, in one transaction."""
+        rows: dict[Table, list[dict[str, Any]]] = {_entries: [], _records: [], _owners: [], _outcomes: []}
+        for one in batch:
+            index = one.row.index
+            rows[_entries].append(asdict(one.row))
+            rows[_records] += [{"blind": blind, "index": index, "version": v} for blind, v in sorted(set(one.records))]
+            rows[_owners] += [{"agency": agency, "index": index} for agency in sorted(set(one.owners))]
+            rows[_outcomes] += [{"exchange_id": e, "index": index, "outcome": o} for e, o in sorted(set(one.outcomes))]
+        with self._engine.begin() as connection:
+            for table, values in rows.items():
+                if values:
+                    connection.execute(insert(table), values)
+
+    def clear(self) -> None:
+        """Forget everything; the ledger still has it."""
+        with self._engine.begin() as connection:
+            for table in _metadata.sorted_tables:
+                connection.execute(delete(table))
+
+    def search(
+        self, query: IndexQuery, *, cursor: int | None = None, limit: int = 100, newest_first: bool = True
+    ) -> list[EntryRow]:
+        """Rows beyond `cursor` (an index, exclusive) in the direction asked for, at most `limit`."""
+        statement = _conditions(select(_entries), query)
+        index = _entries.c.index
+        if cursor is not None:
+            statement = statement.where(index < cursor if newest_first else index > cursor)
+        statement = statement.order_by(index.desc() if newest_first else index).limit(limit)
+        with self._engine.connect() as connection:
+            return [EntryRow(*row) for row in connection.execute(statement)]
+
+    def open_releases(self, before_us: int, limit: int = 1000) -> list[str]:
+        """Exchanges begun before a time that released something, or meant to, and have no outcome yet."""
+        closed = select(_outcomes.c.exchange_id).where(_outcomes.c.exchange_id == _entries.c.exchange_id)
+        later = _entries.alias("later")
+        resolved = select(later.c.index).where(
+            later.c.exchange_id == _entries.c.exchange_id, later.c.outcome.in_(("denied", "aborted"))
+        )
+        statement = (
+            select(_entries.c.exchange_id)
+            .distinct()
+            .where(
+                _entries.c.phase.in_(("intent", "release")),
+                _entries.c.outcome.in_(("allowed", "indeterminate")),
+                _entries.c.time_us < before_us,
+                ~closed.exists(),
+                ~resolved.exists(),
+            )
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [str(row[0]) for row in connection.execute(statement)]
+
+    def dump(self) -> list[tuple[Any, ...]]:
+        """Every row of every table, in order: two projections are equal when their dumps are."""
+        with self._engine.connect() as connection:
+            return [
+                (table.name, *row)
+                for table in _metadata.sorted_tables
+                for row in connection.execute(select(table).order_by(*table.primary_key.columns))
+            ]
+
+
+def _conditions(statement: Select[Any], query: IndexQuery) -> Select[Any]:
+    columns = _entries.c
+    for name in _EXACT:
+        value = getattr(query, name)
+        if value is not None:
+            statement = statement.where(columns[name] == value)
+    if query.start_us is not None:
+        statement = statement.where(columns.time_us >= query.start_us)
+    if query.end_us is not None:
+        statement = statement.where(columns.time_us < query.end_us)
+    if query.record_blind is not None:
+        touched = select(_records.c.index).where(_records.c.blind == query.record_blind)
+        statement = statement.where(columns.index.in_(touched))
+    if query.scope is not None:
+        owned = select(_owners.c.index).where(_owners.c.agency.in_(query.scope))
+        statement = statement.where(columns.agency.in_(query.scope) | columns.index.in_(owned))
+    return statement
+
+
+def _configure(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,155 @@
+"""Records and their versions, read through a grant.
+
+Guarantees: a version is found only if the grant's rows hold its own mark set and the latest version's, so that a record
+that was tightened does not leak through its past; of a retracted record only the last version is found, except by its
+originator's agency. Hidden and missing are both None.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, LargeBinary, Row, bindparam, select
+
+from broker.domain.answer import StoredItem
+from broker.domain.grant import Grant
+from broker.store.engine import flagged
+from broker.store.fresh import require_fresh
+from broker.store.mark_sets import flags
+from broker.store.schema import record, version
+
+# What the databases' integers hold; a version or a time beyond it cannot be stored, so it is not looked for.
+LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version, and what of its record bears on who may see it. `as_pointer`: only that it exists may be known."""
+
+    record_id: str
+    record_type: str
+    originator: str
+    version: int
+    mark_set: int
+    portion_mark_sets: tuple[int, ...]
+    payload: bytes
+    kind: str
+    exchange_id: str
+    etag: str
+    time_us: int
+    seq: int
+    latest: int
+    latest_mark_set: int
+    active: bool
+    as_pointer: bool = False
+
+    def item(self, wrapper: bytes = b"") -> StoredItem:
+        """What the release stage needs of it."""
+        return StoredItem(
+            self.record_id,
+            self.version,
+            self.mark_set,
+            self.payload,
+            self.portion_mark_sets,
+            wrapper=wrapper,
+            as_pointer=self.as_pointer,
+            originator=self.originator,
+        )
+
+
+VERSIONS = select(
+    version,
+    record.c.record_type,
+    record.c.originator,
+    record.c.version.label("latest"),
+    record.c.mark_set.label("latest_mark_set"),
+    record.c.active,
+).join_from(version, record, version.c.record_id == record.c.record_id)
+
+_LATEST = VERSIONS.where(record.c.record_id == bindparam("wanted"), version.c.seq == record.c.seq)
+_ONE = VERSIONS.where(record.c.record_id == bindparam("wanted"), version.c.version == bindparam("number"))
+_OWNER = select(record.c.originator).where(record.c.record_id == bindparam("wanted"))
+_HISTORY = (
+    VERSIONS.where(
+        record.c.record_id == bindparam("wanted"),
+        version.c.version < bindparam("below"),
+        flagged(bindparam("rows", type_=LargeBinary()), version.c.mark_set),
+    )
+    .order_by(version.c.version.desc())
+    .limit(bindparam("most"))
+)
+
+
+def find(
+    connection: Connection, grant: Grant, record_id: str, number: int | None = None, *, agency: str
+) -> StoredVersion | None:
+    """A version (None: the latest) as far as the grant goes, or None where it is hidden or missing.
+
+    `agency` is the caller's own. Where only the pointer is granted, the latest version is returned `as_pointer`,
+    whichever was asked for: the answer tells nothing about which versions there are.
+    """
+    require_fresh(connection, grant)
+    row = connection.execute(_LATEST, {"wanted": record_id}).first()
+    if row is None:
+        return None
+    latest = stored(row)
+    if not grant.rows >> latest.mark_set & 1:
+        pointed = latest.active and grant.pointers >> latest.mark_set & 1
+        return replace(latest, as_pointer=True) if pointed else None
+    if number is None or number == latest.version:
+        return latest
+    if number > LARGEST or not (latest.active or latest.originator == agency):
+        return None
+    row = connection.execute(_ONE, {"wanted": record_id, "number": number}).first()
+    return stored(row) if row is not None and grant.rows >> row.mark_set & 1 else None
+
+
+def history(
+    connection: Connection, grant: Grant, record_id: str, below: int, most: int, *, agency: str
+) -> list[StoredVersion] | None:
+    """At most so many visible versions below a number, newest first; None where the record is hidden or missing."""
+    latest = find(connection, grant, record_id, agency=agency)
+    if latest is None or latest.as_pointer:
+        return None
+    if not latest.active and latest.originator != agency:
+        return [latest] if latest.version < below else []
+    values = {"wanted": record_id, "below": below, "rows": flags(grant.rows), "most": most}
+    return [stored(row) for row in connection.execute(_HISTORY, values)]
+
+
+def owner(connection: Connection, record_id: str) -> str | None:
+    """The record's originator."""
+    found: str | None = connection.execute(_OWNER, {"wanted": record_id}).scalar()
+    return found
+
+
+def stored(row: Row[tuple[object, ...]]) -> StoredVersion:
+    """A row of `VERSIONS`."""
+    return StoredVersion(
+        record_id=row.record_id,
+        record_type=row.record_type,
+        originator=row.originator,
+        version=row.version,
+        mark_set=row.mark_set,
+        portion_mark_sets=unpack(row.portion_mark_sets),
+        payload=row.payload,
+        kind=row.kind,
+        exchange_id=row.exchange_id,
+        etag=row.etag,
+        time_us=row.time_us,
+        seq=row.seq,
+        latest=row.latest,
+        latest_mark_set=row.latest_mark_set,
+        active=row.active,
+    )
+
+
+def pack(numbers: tuple[int, ...]) -> bytes:
+    """Mark-set ids as little-endian 32-bit integers."""
+    return struct.pack(f"<{len(numbers)}I", *numbers)
+
+
+def unpack(packed: bytes) -> tuple[int, ...]:
+    """The inverse of `pack`."""
+    return struct.unpack(f"<{len(packed) // 4}I", packed)

@@ -1,0 +1,175 @@
+"""The tables, as statements are built from them. The migrations make them; a test compares the two.
+
+Guarantees: a version is its mark-set ids, one payload and index rows; each index row carries the mark sets of its
+portion and of its container, so that a condition can be tested on exactly what the caller may see. `seq` grows with
+each change and is never reused; a version and the change that made it share theirs.
+Does not: hold anything derived from a payload other than index rows, which go when their version is superseded. They
+name their version by `seq` without a foreign key: two hundred checks for each report would buy nothing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite grows an INTEGER PRIMARY KEY by itself, and no other type.
+_Seq = BigInteger().with_variant(Integer(), "sqlite")
+
+mark_set = Table(
+    "mark_set",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("canonical", Text, nullable=False, unique=True),
+)
+
+# How many latest versions carry a mark set: a search plans by the sum over those that its caller sees, and nothing
+# else.
+mark_set_count = Table(
+    "mark_set_count",
+    metadata,
+    Column("mark_set", Integer, ForeignKey("mark_set.id"), primary_key=True, autoincrement=False),
+    Column("records", BigInteger, nullable=False),
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("seq", _Seq, primary_key=True),
+    Column("record_id", String(32), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("exchange_id", String(32), nullable=False),
+    Index("change_exchange", "exchange_id"),
+    sqlite_autoincrement=True,
+)
+
+record = Table(
+    "record",
+    metadata,
+    Column("record_id", String(32), primary_key=True),
+    Column("record_type", String(32), nullable=False),
+    Column("originator", String(200), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("seq", _Seq, ForeignKey("change.seq"), nullable=False, unique=True),
+    Column("mark_set", Integer, ForeignKey("mark_set.id"), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Index("record_mark_set", "mark_set", "seq"),
+)
+
+version = Table(
+    "version",
+    metadata,
+    Column("seq", _Seq, ForeignKey("change.seq"), primary_key=True, autoincrement=False),
+    Column("record_id", String(32), ForeignKey("record.record_id"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("mark_set", Integer, ForeignKey("mark_set.id"), nullable=False),
+    Column("portion_mark_sets", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("exchange_id", String(32), nullable=False),
+    Column("etag", String(64), nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    UniqueConstraint("record_id", "version", name="version_of_record"),
+)
+
+# Values by which records are found: names, phones, plates, accounts, operations; normalised.
+value_index = Table(
+    "value_index",
+    metadata,
+    Column("kind", String(16), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("seq", _Seq, nullable=False),
+    Column("field_class", String(32), nullable=False),
+    Column("portion", Integer, nullable=False),
+    Column("container", Integer, nullable=False),
+    PrimaryKeyConstraint("kind", "value", "seq", "field_class", "portion", "container"),
+    Index("value_index_seq", "seq"),
+    sqlite_with_rowid=False,
+)
+
+# Words of titles, tear-lines and lines; normalised.
+word_index = Table(
+    "word_index",
+    metadata,
+    Column("word", Text, nullable=False),
+    Column("seq", _Seq, nullable=False),
+    Column("field_class", String(32), nullable=False),
+    Column("portion", Integer, nullable=False),
+    Column("container", Integer, nullable=False),
+    PrimaryKeyConstraint("word", "seq", "field_class", "portion", "container"),
+    Index("word_index_seq", "seq"),
+    sqlite_with_rowid=False,
+)
+
+external_reference = Table(
+    "external_reference",
+    metadata,
+    Column("originator", String(200), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("record_id", String(32), ForeignKey("record.record_id"), nullable=False),
+    PrimaryKeyConstraint("originator", "source", "reference"),
+    Index("external_reference_record", "record_id"),
+    sqlite_with_rowid=False,
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("agency", String(200), nullable=False),
+    Column("method", String(200), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("record_id", String(32), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("agency", "method", "key"),
+)
+
+agency = Table(
+    "agency",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("country", String(2), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("parent", String(200), nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("compartments", Text, nullable=False),
+)
+
+agreement = Table(
+    "agreement",
+    metadata,
+    Column("agreement_id", String(200), primary_key=True),
+    Column("parties", Text, nullable=False),
+    Column("purposes", Text, nullable=False),
+    Column("ceiling", String(32), nullable=False),
+    Column("valid_from_us", BigInteger, nullable=False),
+    Column("valid_until_us", BigInteger, nullable=False),
+)
+
+# One row. The revision grows whenever agencies or agreements change; a grant names the one that it was decided on.
+directory_revision = Table(
+    "directory_revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)

@@ -1,0 +1,237 @@
+"""Search over latest versions: conditions hold only on what the caller may see in full.
+
+Guarantees, each a MUST of rule 7 (hidden equals absent):
+1. a record is found only where its own mark set is in the grant's rows;
+2. a condition on a field matches only through index rows whose class is released in full, and which are visible, on
+   both the portion's and the container's mark set; every word of a text must be matched so;
+3. conditions on the head (originator, times, references) need the head's class in full on the record;
+4. pages are ordered by `seq`, newest first, and cut by what is visible alone; which way the rows are read is chosen by
+   visible counts alone.
+Does not rank by relevance: an order by hidden text would tell of it. Pointers are never found: a hit on one would
+confirm a condition on hidden content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    literal,
+    or_,
+    select,
+    true,
+)
+
+from broker.domain.grant import Grant
+from broker.store.counts import VisibleCounts
+from broker.store.engine import flagged, listed
+from broker.store.fresh import require_fresh
+from broker.store.mark_sets import flags, numbers
+from broker.store.records import LARGEST, VERSIONS, StoredVersion, stored
+from broker.store.schema import external_reference, record, value_index, version, word_index
+
+HEAD = "HEADER"
+REFERENCE = "REFERENCE"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCondition:
+    """A record has this normalised value, in a field of this class."""
+
+    kind: str
+    value: str
+    field_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """All must hold. Times in epoch us, within 64 bits: [after_us, before_us). `words` are found in fields of
+    `word_classes`.
+
+    `reference` is (originator, source, reference): the caller's own agency's.
+    """
+
+    record_type: str
+    values: tuple[ValueCondition, ...] = ()
+    words: tuple[str, ...] = ()
+    word_classes: tuple[str, ...] = ()
+    originator: str | None = None
+    after_us: int | None = None
+    before_us: int | None = None
+    reference: tuple[str, str, str] | None = None
+    include_retracted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a statement depends on, so that each is built once."""
+
+    values: int
+    words: int
+    word_classes: int
+    originator: bool
+    reference: bool
+    include_retracted: bool
+    few: bool
+
+
+def search(
+    connection: Connection, counts: VisibleCounts, grant: Grant, wanted: Conditions, below_seq: int | None, most: int
+) -> list[StoredVersion]:
+    """At most so many latest versions, newest first, below a `seq` (None: from the newest)."""
+    require_fresh(connection, grant)
+    visible = _visible_rows(grant, wanted)
+    if not visible:
+        return []
+    driven = bool(wanted.values or wanted.words or wanted.reference)
+    shape = _Shape(
+        values=len(wanted.values),
+        words=len(wanted.words),
+        word_classes=len(wanted.word_classes),
+        originator=wanted.originator is not None,
+        reference=wanted.reference is not None,
+        include_retracted=wanted.include_retracted,
+        few=not driven and counts.few(connection, visible),
+    )
+    values = _parameters(grant, wanted, visible, LARGEST if below_seq is None else below_seq, most)
+    if shape.few:
+        values["ids"] = numbers(visible)
+    found = [seq for (seq,) in connection.execute(_statement(shape), values)]
+    if not found:
+        return []
+    rows = connection.execute(_BY_SEQ, {"found": str(found)})
+    return [stored(row) for row in rows]
+
+
+def _visible_rows(grant: Grant, wanted: Conditions) -> int:
+    """The mark sets of records that can be found at all by these conditions."""
+    visible = grant.rows
+    if wanted.originator is not None or wanted.after_us is not None or wanted.before_us is not None:
+        visible &= _full(grant, HEAD)
+    if wanted.reference is not None:
+        visible &= _full(grant, REFERENCE)
+    return visible
+
+
+def _full(grant: Grant, field_class: str) -> int:
+    held = grant.classes.get(field_class)
+    return 0 if held is None else held.full & grant.rows
+
+
+def _parameters(grant: Grant, wanted: Conditions, visible: int, below: int, most: int) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "rows": flags(visible),
+        "below": below,
+        "most": most,
+        "record_type": wanted.record_type,
+        "after": -LARGEST if wanted.after_us is None else wanted.after_us,
+        "before": LARGEST if wanted.before_us is None else wanted.before_us,
+        "originator": wanted.originator,
+    }
+    for n, condition in enumerate(wanted.values):
+        values[f"kind_{n}"] = condition.kind
+        values[f"value_{n}"] = condition.value
+        values[f"value_class_{n}"] = condition.field_class
+        values[f"value_flags_{n}"] = flags(_full(grant, condition.field_class))
+    for n, field_class in enumerate(wanted.word_classes):
+        values[f"word_class_{n}"] = field_class
+        values[f"word_flags_{n}"] = flags(_full(grant, field_class))
+    # The longest word is likely the rarest; it drives the scan.
+    for n, word in enumerate(sorted(wanted.words, key=lambda w: (-len(w), w))):
+        values[f"word_{n}"] = word
+    if wanted.reference is not None:
+        values["holder"], values["source"], values["reference"] = wanted.reference
+    return values
+
+
+_BY_SEQ = VERSIONS.where(listed(version.c.seq, bindparam("found"))).order_by(version.c.seq.desc())
+
+
+@lru_cache(maxsize=256)
+def _statement(shape: _Shape) -> Select[tuple[int]]:
+    """The seqs of a page. Driven by the first value or word where there is one, else by the records themselves."""
+    tests = list(_index_tests(shape))
+    if not tests:
+        return _page(_record_statement(shape), record.c.seq)
+    table, matches = tests[0]
+    others = [_holds(other, test, table) for other, test in tests[1:]]
+    of_record = exists(
+        select(literal(1))
+        .select_from(record)
+        .where(record.c.seq == table.c.seq, *_record_tests(shape))
+        .correlate(table)
+    )
+    driven = select(table.c.seq).distinct().where(*matches, *others, of_record, table.c.seq < bindparam("below"))
+    return _page(driven, table.c.seq)
+
+
+def _page(statement: Select[tuple[int]], seq: ColumnElement[int]) -> Select[tuple[int]]:
+    return statement.order_by(seq.desc()).limit(bindparam("most"))
+
+
+def _record_statement(shape: _Shape) -> Select[tuple[int]]:
+    statement = select(record.c.seq).where(*_record_tests(shape), record.c.seq < bindparam("below"))
+    if shape.few:
+        statement = statement.where(listed(record.c.mark_set, bindparam("ids")))
+        return statement.with_hint(record, "INDEXED BY record_mark_set", "sqlite")
+    return statement
+
+
+def _record_tests(shape: _Shape) -> Iterator[ColumnElement[bool]]:
+    yield flagged(bindparam("rows", type_=LargeBinary()), record.c.mark_set)
+    yield record.c.record_type == bindparam("record_type")
+    yield record.c.updated_us >= bindparam("after")
+    yield record.c.updated_us < bindparam("before")
+    if not shape.include_retracted:
+        yield record.c.active.is_(true())
+    if shape.originator:
+        yield record.c.originator == bindparam("originator")
+    if shape.reference:
+        held = select(external_reference.c.record_id).where(
+            external_reference.c.originator == bindparam("holder"),
+            external_reference.c.source == bindparam("source"),
+            external_reference.c.reference == bindparam("reference"),
+        )
+        yield record.c.record_id == held.scalar_subquery()
+
+
+Matches = tuple[Table, list[ColumnElement[bool]]]
+
+
+def _index_tests(shape: _Shape) -> Iterator[Matches]:
+    for n in range(shape.values):
+        table: Table = value_index if n == 0 else value_index.alias(f"value_{n}")  # type: ignore[assignment]
+        yield (
+            table,
+            [
+                table.c.kind == bindparam(f"kind_{n}"),
+                table.c.value == bindparam(f"value_{n}"),
+                _released(table, f"value_class_{n}", f"value_flags_{n}"),
+            ],
+        )
+    for n in range(shape.words):
+        table = word_index if n == 0 else word_index.alias(f"word_{n}")  # type: ignore[assignment]
+        places = [_released(table, f"word_class_{p}", f"word_flags_{p}") for p in range(shape.word_classes)]
+        yield table, [table.c.word == bindparam(f"word_{n}"), or_(*places)]
+
+
+def _released(table: Table, field_class: str, full: str) -> ColumnElement[bool]:
+    """The row's class is released in full on both of its mark sets."""
+    both = (flagged(bindparam(full, type_=LargeBinary()), column) for column in (table.c.portion, table.c.container))
+    return and_(table.c.field_class == bindparam(field_class), *both)
+
+
+def _holds(table: Table, test: list[ColumnElement[bool]], driver: Table) -> ColumnElement[bool]:
+    found = select(literal(1)).select_from(table).where(table.c.seq == driver.c.seq, *test)
+    return exists(found.correlate(driver))

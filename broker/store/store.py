@@ -1,0 +1,163 @@
+"""The store: reads inline on the event loop, writes on one thread, no read of a record without a Grant.
+
+Guarantees:
+1. each read is one transaction, in which the grant is proven fresh first (`fresh.py`), else StaleGrantError;
+2. an awaited write is durable, and whole;
+3. whatever the database cannot do is UnavailableError, with nothing about it for the caller.
+Reads are made from one thread: the event loop's. Each is bounded by its page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from broker.domain.clock import Clock
+from broker.domain.directory import Agency, AgencyFacts, Agreement
+from broker.domain.grant import Grant
+from broker.domain.marks import MarkSet
+from broker.store import changes, directory, mark_sets, records, search
+from broker.store.changes import Bell, Scanned
+from broker.store.counts import VisibleCounts
+from broker.store.engine import open_engine
+from broker.store.migrate import migrate
+from broker.store.records import StoredVersion
+from broker.store.search import Conditions
+from broker.store.write import WriteTransaction
+from broker.store.writer import Writer, unavailable
+
+T = TypeVar("T")
+
+
+class Store:
+    """See the module. Make one with `Store.open`."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.clock = clock
+        self._write_engine = open_engine(path, writes=True)
+        migrate(self._write_engine)
+        self._read_engine: Engine = open_engine(path, writes=False)
+        self._bell = Bell()
+        self._writer = Writer(self._write_engine, self._bell.ring)
+        self._counts = VisibleCounts()
+        self._facts: dict[str, AgencyFacts] = {}
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock) -> Store:
+        """Open the database file, made if absent, and bring its schema up to date. Blocks.
+
+        Raises:
+            NewerSchemaError: a newer broker has written it.
+        """
+        return cls(path, clock)
+
+    def close(self) -> None:
+        """Finish what is being written, then let go of the file."""
+        self._writer.close()
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+
+    # The directory and the mark sets: what grants are decided on
+
+    def load_directory(self, agencies: Iterable[Agency], agreements: Iterable[Agreement]) -> int:
+        """Replace the directory; returns its revision, which grows only if something differs. Blocks: for the start."""
+        wanted = list(agencies), list(agreements)
+        return self._writer.submit(lambda tx: tx.load_directory(*wanted)).result()
+
+    @property
+    def directory_revision(self) -> int:
+        """The directory's revision, now."""
+        with self._read() as connection:
+            return directory.revision(connection)
+
+    def facts(self, agency: str) -> AgencyFacts | None:
+        """What policy may know of an agency (`trust-domain/agency`), or None. Remembered while the revision stands."""
+        with self._read() as connection:
+            known = self._facts.get(agency)
+            if known is not None and known.revision == directory.revision(connection):
+                return known
+            found = directory.facts(connection, agency)
+        if found is not None:
+            self._facts[agency] = found
+        return found
+
+    def mark_sets(self, after: int) -> list[tuple[int, MarkSet]]:
+        """(id, mark set) above an id, ascending; 0 for all."""
+        with self._read() as connection:
+            return mark_sets.after(connection, after)
+
+    def agency(self, name: str) -> Agency | None:
+        """An agency of the directory."""
+        with self._read() as connection:
+            return directory.find(connection, name)
+
+    def agencies(self, after: str, most: int) -> list[Agency]:
+        """Agencies by name, from above one."""
+        with self._read() as connection:
+            return directory.page(connection, after, most)
+
+    # Records, through a grant: each raises StaleGrantError when it has to be decided again
+
+    def find(self, grant: Grant, record_id: str, version: int | None = None, *, agency: str) -> StoredVersion | None:
+        """A version, or None where hidden or missing (`records.find`)."""
+        with self._read() as connection:
+            return records.find(connection, grant, record_id, version, agency=agency)
+
+    def history(
+        self, grant: Grant, record_id: str, below: int, most: int, *, agency: str
+    ) -> list[StoredVersion] | None:
+        """Versions, newest first (`records.history`)."""
+        with self._read() as connection:
+            return records.history(connection, grant, record_id, below, most, agency=agency)
+
+    def search(self, grant: Grant, wanted: Conditions, below_seq: int | None, most: int) -> list[StoredVersion]:
+        """Latest versions, newest first (`search.search`)."""
+        with self._read() as connection:
+            return search.search(connection, self._counts, grant, wanted, below_seq, most)
+
+    def changes(self, grant: Grant, after: int, most: int, *, agency: str, originator: str | None = None) -> Scanned:
+        """The feed's next window (`changes.scan`)."""
+        with self._read() as connection:
+            return changes.scan(connection, grant, after, most, agency=agency, originator=originator)
+
+    def newest_change(self) -> int:
+        """The feed's end, now."""
+        with self._read() as connection:
+            return changes.highest(connection)
+
+    def change_signal(self) -> asyncio.Future[None]:
+        """Resolves at the next commit of a change by this process. Take it before looking."""
+        return self._bell.listen()
+
+    def exchange_written(self, exchange_id: str) -> tuple[str, int] | None:
+        """(record id, version) that an exchange wrote, or None. For recovery: it says nothing of the content."""
+        with self._read() as connection:
+            return changes.by_exchange(connection, exchange_id)
+
+    def owner(self, record_id: str) -> str | None:
+        """The originator of a record, or None. For an auditor's scope: it says nothing of the content."""
+        with self._read() as connection:
+            return records.owner(connection, record_id)
+
+    # Writing
+
+    async def write(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run `work` in a write's transaction, on the writer's thread. Returns when it is durable.
+
+        Cancelled before it began, it is not done; after that, it is done although nobody waits.
+        """
+        return await asyncio.wrap_future(self._writer.submit(work))
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._read_engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise unavailable(f"{type(error.orig).__name__}: {error.orig}") from error

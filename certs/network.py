@@ -1,0 +1,262 @@
+"""A development network in one folder: an authority, a broker, four agencies and an inspectorate.
+
+    DIR/authority/...      keys and certificates, as `certs.authority` lays them out
+    DIR/broker.toml        the broker's configuration, for `entente serve --config`
+    DIR/directory.toml     who is on the network, and their agreements
+    DIR/client.toml        one profile for each person below, for `ENTENTE_CONFIG`
+
+Everything in it is invented. Five parties, from street to strategic and abroad:
+a neighbourhood officer's force, a regional unit, the national agency, a foreign agency, and the inspectorate.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from certs.authority import Authority
+from certs.files import PUBLIC_MODE, SECRET_MODE, write_atomically
+from certs.issuer import DEFAULT_AUDIENCE
+from entente_tlog.note import Signer
+
+BROKER_NAME = "broker.entente.example"
+
+OPERATIONAL = ("CRIME_PREVENTION", "INVESTIGATION", "INTELLIGENCE_DEVELOPMENT", "THREAT_TO_LIFE", "FRAUD")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A person, and the agency that they work for. `profile` is their name in client.toml."""
+
+    profile: str
+    user: str
+    agency: str
+    display_name: str
+    country: str
+    level: str
+    roles: tuple[str, ...]
+    clearance: str
+    purposes: tuple[str, ...] = OPERATIONAL
+    purpose: str = "INVESTIGATION"
+    parent: str = ""
+    compartments: tuple[str, ...] = field(default=())
+
+
+PARTIES = (
+    Party(
+        profile="neighbourhood",
+        user="pc.rowan.ash",
+        agency="police.example/northshire",
+        display_name="Northshire Police, neighbourhood team",
+        country="GB",
+        level="LOCAL",
+        roles=("officer", "source_handler"),
+        clearance="SECRET",
+        parent="police.example/national-agency",
+    ),
+    Party(
+        profile="regional",
+        user="ds.wren.hollis",
+        agency="police.example/north-region",
+        display_name="Northern Regional Organised Crime Unit",
+        country="GB",
+        level="REGIONAL",
+        roles=("analyst",),
+        clearance="SECRET",
+        parent="police.example/national-agency",
+    ),
+    Party(
+        profile="national",
+        user="senior.analyst.tarn",
+        agency="police.example/national-agency",
+        display_name="National agency",
+        country="GB",
+        level="NATIONAL",
+        roles=("analyst", "officer"),
+        clearance="TOP_SECRET",
+        compartments=("op-lantern",),
+    ),
+    Party(
+        profile="liaison",
+        user="liaison.mara.dune",
+        agency="justitie.example/haven-police",
+        display_name="Haven Police, liaison bureau",
+        country="NL",
+        level="INTERNATIONAL",
+        roles=("liaison_officer",),
+        clearance="SECRET",
+    ),
+    Party(
+        profile="auditor",
+        user="inspector.vale",
+        agency="police.example/inspectorate",
+        display_name="Inspectorate",
+        country="GB",
+        level="NATIONAL",
+        roles=("inspector",),
+        clearance="SECRET",
+        purposes=("AUDIT",),
+        purpose="AUDIT",
+    ),
+)
+
+# (id, parties, purposes, ceiling)
+AGREEMENTS = (
+    ("north-local", ("police.example/northshire", "police.example/north-region"), OPERATIONAL, "SECRET"),
+    ("north-national", ("police.example/northshire", "police.example/national-agency"), OPERATIONAL, "SECRET"),
+    ("region-national", ("police.example/north-region", "police.example/national-agency"), OPERATIONAL, "TOP_SECRET"),
+    (
+        "haven-treaty",
+        ("justitie.example/haven-police", "police.example/national-agency"),
+        ("INVESTIGATION", "INTELLIGENCE_DEVELOPMENT", "THREAT_TO_LIFE"),
+        "SECRET",
+    ),
+    (
+        "haven-north",
+        ("justitie.example/haven-police", "police.example/northshire"),
+        ("INVESTIGATION", "THREAT_TO_LIFE"),
+        "OFFICIAL",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where a development network's files lie."""
+
+    directory: Path
+    listen: str
+
+    @property
+    def broker_config(self) -> Path:
+        return self.directory / "broker.toml"
+
+    @property
+    def client_config(self) -> Path:
+        return self.directory / "client.toml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.directory / "data" / "ledger"
+
+    @property
+    def log_key(self) -> str:
+        """The log's public key, as clients pin it."""
+        return (self.directory / "data" / "log.vkey").read_text(encoding="ascii").strip()
+
+
+def create(directory: Path, listen: str = "127.0.0.1:8443", *, engine: str = "embedded", opa_url: str = "") -> Network:
+    """Make the folder's contents. Raises FileExistsError where there is an authority already."""
+    authority = Authority.create(directory / "authority")
+    server = authority.issue_broker()
+    for party in PARTIES:
+        authority.issue_agency(*party.agency.split("/"))
+    signer = Signer.generate(BROKER_NAME)
+    write_atomically(directory / "data/keys/log.key", signer.private_text().encode(), SECRET_MODE)
+    write_atomically(directory / "data/log.vkey", f"{signer.verifier}\n".encode(), PUBLIC_MODE)
+
+    domains = sorted({party.agency.partition("/")[0] for party in PARTIES})
+    lines = [
+        "[broker]",
+        f'name = "{BROKER_NAME}"',
+        f'listen = "{listen}"',
+        'data = "data"',
+        'directory = "directory.toml"',
+        f'audience = "{DEFAULT_AUDIENCE}"',
+        f"trust_domains = {_list(domains)}",
+        "",
+        "[tls]",
+        f'certificate = "{server.certificate.relative_to(directory)}"',
+        f'key = "{server.key.relative_to(directory)}"',
+        f'roots = "{server.root.relative_to(directory)}"',
+        "",
+        "[policy]",
+        f'engine = "{engine}"',
+        *([f'url = "{opa_url}"'] if opa_url else []),
+    ]
+    clients: list[str] = []
+    for party in PARTIES:
+        credentials = authority.agency(*party.agency.split("/"))
+        lines += [
+            "",
+            "[[issuers]]",
+            f'agency = "{party.agency}"',
+            f'issuer = "{credentials.issuer}"',
+            f'jwks = "{credentials.jwks.relative_to(directory)}"',
+        ]
+        clients += [
+            f"[profiles.{party.profile}]",
+            f'endpoint = "{listen}"',
+            f'ca = "{credentials.root.absolute()}"',
+            f'certificate = "{credentials.certificate.absolute()}"',
+            f'key = "{credentials.key.absolute()}"',
+            f"token_command = {_quoted(token_command(directory, party))}",
+            f'log_key = "{signer.verifier}"',
+            f'purpose = "{party.purpose}"',
+            'case_reference = "OP LANTERN"',
+            "",
+        ]
+    write_atomically(directory / "broker.toml", ("\n".join(lines) + "\n").encode(), PUBLIC_MODE)
+    write_atomically(directory / "client.toml", "\n".join(clients).encode(), PUBLIC_MODE)
+    write_atomically(directory / "directory.toml", _directory().encode(), PUBLIC_MODE)
+    return Network(directory, listen)
+
+
+def token_command(directory: Path, party: Party) -> str:
+    """A shell command that prints a token for this person."""
+    words = [sys.executable, "-m", "certs", "token", str((directory / "authority").absolute()), party.agency]
+    words += ["--user", party.user, "--clearance", party.clearance, "--nationality", party.country]
+    for role in party.roles:
+        words += ["--role", role]
+    for purpose in party.purposes:
+        words += ["--purpose", purpose]
+    return shlex.join(words)
+
+
+def token(directory: Path, party: Party) -> str:
+    """The same token, made here."""
+    credentials = Authority.open(directory / "authority").agency(*party.agency.split("/"))
+    return credentials.token_issuer().mint(
+        party.user,
+        roles=party.roles,
+        clearance=party.clearance,
+        purposes=party.purposes,
+        nationalities=(party.country,),
+    )
+
+
+def _directory() -> str:
+    lines: list[str] = []
+    for party in PARTIES:
+        lines += [
+            "[[agencies]]",
+            f'name = "{party.agency}"',
+            f'display_name = "{party.display_name}"',
+            f'country = "{party.country}"',
+            f'level = "{party.level}"',
+            f'parent = "{party.parent}"',
+            f"compartments = {_list(party.compartments)}",
+            "",
+        ]
+    for identifier, parties, purposes, ceiling in AGREEMENTS:
+        lines += [
+            "[[agreements]]",
+            f'id = "{identifier}"',
+            f"parties = {_list(parties)}",
+            f"purposes = {_list(purposes)}",
+            f'ceiling = "{ceiling}"',
+            "valid_from = 2020-01-01",
+            "valid_until = 2040-01-01",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _list(values: tuple[str, ...] | list[str]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,1 @@
+"""The client, in the colour of its folder. `_async` is the source; `_sync` is generated from it, never edited."""

@@ -1,0 +1,156 @@
+"""An acknowledged stream of changes that survives its connection.
+
+Guarantees: each batch's receipt is verified before the batch is handed over; after a lost connection, or when token or
+certificate had to be renewed, the stream resumes from the last acknowledged batch, so that nothing acknowledged comes
+twice and nothing else is missed. A batch that was handed over but not acknowledged comes again.
+The broker sends at most two batches ahead and ends a stream whose acknowledgement is overdue by 5 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from entente.report.v1 import report_service_pb2 as wire
+from entente_sdk import _methods, _runtime_async
+from entente_sdk._async.calls import AsyncCalls
+from entente_sdk._refusals import Failure, failure
+from entente_sdk._verification import Exchange
+from entente_sdk.answers import Answer
+from entente_sdk.retries import RETRIED
+
+# The caller's right ended, not the subscription: with a fresh token it goes on.
+RENEWED = frozenset({"STREAM_EXPIRED", "TOKEN_EXPIRED"})
+_ENDED = Failure(grpc.StatusCode.UNAVAILABLE, "the broker ended the stream")
+
+
+class AsyncBatch:
+    """Changes in order, with the receipt of their delivery. An empty one says that the caller is up to date."""
+
+    def __init__(self, subscription: AsyncSubscription, number: int, answer: Answer[wire.SubscribeReportsResponse]):
+        self._subscription = subscription
+        self.number = number
+        self.answer = answer
+
+    @property
+    def changes(self) -> Sequence[wire.ReportChange]:
+        """What happened, oldest first."""
+        return self.answer.message.changes
+
+    @property
+    def cursor(self) -> str:
+        """Resume after this batch with this."""
+        return self.answer.message.cursor
+
+    @property
+    def up_to_date(self) -> bool:
+        """Nothing newer was there when the batch was made."""
+        return self.answer.message.up_to_date
+
+    async def acknowledge(self) -> None:
+        """This batch and all before it have been handled. A second time does nothing."""
+        await self._subscription.acknowledge(self)
+
+
+class AsyncSubscription:
+    """Iterate over batches; leave the `with` block or call `close` to end it."""
+
+    def __init__(self, calls: AsyncCalls, start: wire.SubscribeStart) -> None:
+        self._calls = calls
+        self._start = start
+        self._link: _runtime_async.Duplex | None = None
+        self._exchange: Exchange | None = None
+        self._received = 0
+        self._first_of_link = 1
+        self._acknowledged = 0
+        self._failures = 0
+
+    @property
+    def cursor(self) -> str:
+        """Of the last acknowledged batch, or where the subscription started; empty at the beginning."""
+        return self._start.cursor
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AsyncBatch:
+        """The next batch. Waits for it; raises EntenteError when the stream cannot go on."""
+        while True:
+            try:
+                raw = await self._receive()
+            except grpc.RpcError as error:
+                await self._recover(failure(error))
+                continue
+            if raw is None:
+                await self._recover(_ENDED)
+                continue
+            return await self._batch(raw)
+
+    async def acknowledge(self, batch: AsyncBatch) -> None:
+        """Called by the batch."""
+        if batch.number <= self._acknowledged:
+            return
+        self._acknowledged = batch.number
+        self._start.cursor = batch.cursor
+        self._start.ClearField("from_now")
+        # A batch of an earlier connection is known to this side only: the broker was not asked on the present one.
+        if self._link is not None and batch.number >= self._first_of_link:
+            message = wire.SubscribeReportsRequest(acknowledgement=wire.SubscribeAcknowledgement(cursor=batch.cursor))
+            await self._link.send(message.SerializeToString())
+
+    async def close(self) -> None:
+        """End the stream."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _receive(self) -> bytes | None:
+        if self._link is None:
+            request = wire.SubscribeReportsRequest(start=self._start).SerializeToString()
+            metadata = await self._calls.metadata()
+            self._exchange = self._calls.exchange(_methods.SUBSCRIBE.path, request)
+            self._first_of_link = self._received + 1
+            self._link = self._calls.transport().duplex(_methods.SUBSCRIBE.path, metadata)
+            await self._link.send(request)
+        return await self._link.receive()
+
+    async def _batch(self, raw: bytes) -> AsyncBatch:
+        assert self._exchange is not None
+        try:
+            answer = self._exchange.answer(_methods.SUBSCRIBE, raw)
+        except BaseException:
+            await self.close()
+            raise
+        self._failures = 0
+        self._received += 1
+        batch = AsyncBatch(self, self._received, answer)
+        if not answer.message.changes and self._acknowledged == self._received - 1:
+            # Nothing to handle: its cursor holds the place, from which a stream that began "now" can resume.
+            await self.acknowledge(batch)
+        return batch
+
+    async def _recover(self, failed: Failure) -> None:
+        """Wait and let the next read connect again; raise where the stream cannot go on."""
+        assert self._exchange is not None
+        exchange = self._exchange
+        await self.close()
+        await self._calls.raise_handshake(failed)
+        self._failures += 1
+        skips = self._start.from_now and self._received > 0
+        renewed = failed.reason in RENEWED
+        if skips or self._failures >= self._calls.retry.attempts or not (renewed or failed.code in RETRIED):
+            raise failed.error(exchange)
+        if renewed:
+            self._calls.tokens.forget()
+        await _runtime_async.sleep(self._calls.retry.wait_seconds(self._failures))

@@ -1,0 +1,49 @@
+"""The methods that the SDK calls: path and response type, derived from the generated descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import Message
+
+from entente.audit.v1 import audit_service_pb2 as audit
+from entente.directory.v1 import directory_service_pb2 as directory
+from entente.report.v1 import report_service_pb2 as reports
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[M]):
+    """One method on the wire."""
+
+    path: str
+    response: type[M]
+
+
+def _method(file: FileDescriptor, name: str, response: type[M]) -> Method[M]:
+    (service,) = file.services_by_name.values()
+    found = service.methods_by_name[name]
+    if found.output_type is not response.DESCRIPTOR:
+        raise TypeError(f"{found.full_name} does not answer with {response.DESCRIPTOR.full_name}")
+    return Method(f"/{service.full_name}/{name}", response)
+
+
+SUBMIT = _method(reports.DESCRIPTOR, "SubmitReport", reports.SubmitReportResponse)
+GET = _method(reports.DESCRIPTOR, "GetReport", reports.GetReportResponse)
+SEARCH = _method(reports.DESCRIPTOR, "SearchReports", reports.SearchReportsResponse)
+AMEND = _method(reports.DESCRIPTOR, "AmendReport", reports.AmendReportResponse)
+RETRACT = _method(reports.DESCRIPTOR, "RetractReport", reports.RetractReportResponse)
+LIST_VERSIONS = _method(reports.DESCRIPTOR, "ListReportVersions", reports.ListReportVersionsResponse)
+SUBSCRIBE = _method(reports.DESCRIPTOR, "SubscribeReports", reports.SubscribeReportsResponse)
+
+WHO_AM_I = _method(directory.DESCRIPTOR, "WhoAmI", directory.WhoAmIResponse)
+GET_AGENCY = _method(directory.DESCRIPTOR, "GetAgency", directory.GetAgencyResponse)
+LIST_AGENCIES = _method(directory.DESCRIPTOR, "ListAgencies", directory.ListAgenciesResponse)
+
+SEARCH_AUDIT = _method(audit.DESCRIPTOR, "SearchAuditEntries", audit.SearchAuditEntriesResponse)
+RECORD_HISTORY = _method(audit.DESCRIPTOR, "GetRecordHistory", audit.GetRecordHistoryResponse)
+CHECKPOINT = _method(audit.DESCRIPTOR, "GetCheckpoint", audit.GetCheckpointResponse)
+INCLUSION_PROOF = _method(audit.DESCRIPTOR, "GetInclusionProof", audit.GetInclusionProofResponse)

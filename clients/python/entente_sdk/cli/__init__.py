@@ -1,0 +1,45 @@
+"""The command line, `entente`. Each command or group is one module, listed in `MODULES`.
+
+To add a command: write a module with `register(app)`, and name it in `MODULES`. Exit codes are in `cli/command.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+MODULES = (
+    "whoami",
+    "report",
+    "agency",
+    "audit",
+    "receipt",
+    "config",
+    "extensions",
+)
+
+
+def application() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Share intelligence between agencies: field by field, and on record.",
+    )
+    for name in MODULES:
+        import_module(f"{__name__}.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run it. A reader that hung up (`| head`) ends it quietly."""
+    try:
+        application()()
+    except BrokenPipeError:
+        # Python flushes stdout at exit, and would complain there once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,17 @@
+"""`entente report`: submit, get, search, amend, retract, versions, watch. One module for each command."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import typer
+
+MODULES = ("submit", "get", "search", "amend", "retract", "versions", "watch")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    app = typer.Typer(no_args_is_help=True, help="Share, read and follow intelligence reports.")
+    parent.add_typer(app, name="report")
+    for name in MODULES:
+        import_module(f"{__name__}.{name}").register(app)

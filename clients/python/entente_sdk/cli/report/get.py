@@ -1,0 +1,45 @@
+"""`entente report get`: one report, as this caller may see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entente_sdk.cli.command import command
+from entente_sdk.cli.report.rendering import RecordId, print_report
+from entente_sdk.cli.session import Session, as_document, receipt_document, say_receipt
+from entente_sdk.errors import ConfigurationError
+
+Version = Annotated[int | None, typer.Option(min=1, help="An earlier version; default: the latest.")]
+Evidence = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keep request and response for `entente receipt verify`.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app, "get")
+    def get(session: Session, record_id: RecordId, version: Version = None, evidence: Evidence = None) -> None:
+        """Show one report: what you may see of it, and what was withheld, why."""
+        with session.connect() as entente:
+            answer = entente.reports.get(record_id, version=version, justification=session.justification)
+        if evidence is not None:
+            _keep(evidence, answer.evidence())
+        disclosed = answer.message.report
+
+        def table() -> None:
+            print_report(disclosed)
+            say_receipt(answer.receipt)
+
+        session.show({**as_document(disclosed), "receipt": receipt_document(answer.receipt)}, table)
+
+
+def _keep(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+        path.chmod(0o600)
+    except OSError as error:
+        raise ConfigurationError(f"the evidence cannot be kept: {error}", reason="USAGE") from error

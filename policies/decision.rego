@@ -1,0 +1,263 @@
+# The decision for one portion, said the naive way: with negations, one record at a time. For tests only.
+#
+# It shares nothing with `grant.rego` and its parts; generated pairs of caller and marks must be decided alike by both.
+package entente.naive
+
+default decision := {"visible": false, "pointer": false, "classes": {}}
+
+decision := {"visible": visible, "pointer": pointer, "classes": levels}
+
+purpose := data.policy.purposes[input.caller.purpose]
+
+marks := input.marks
+
+me := input.caller
+
+permissions contains permission if {
+	some role in me.roles
+	some permission in data.policy.roles[role].permissions
+}
+
+mine if marks.originator == me.agency.name
+
+home if marks.originator_domain == me.agency.trust_domain
+
+listed if me.agency.name in marks.releasable_to
+
+# Height of a classification.
+height("OFFICIAL") := 1
+
+height("SECRET") := 2
+
+height("TOP_SECRET") := 3
+
+cleared if {
+	height(marks.classification) <= height(me.clearance)
+	not foreigner_at_the_top
+}
+
+foreigner_at_the_top if {
+	marks.classification == "TOP_SECRET"
+	not me.agency.country in me.nationalities
+}
+
+outside_a_compartment if {
+	some compartment in marks.compartments
+	not compartment in me.agency.compartments
+}
+
+agreed if {
+	some agreement in me.agreements
+	marks.originator in agreement.partners
+	me.purpose in agreement.purposes
+	height(agreement.ceiling) >= height(marks.classification)
+}
+
+agreed_at_all if {
+	some agreement in me.agreements
+	marks.originator in agreement.partners
+	me.purpose in agreement.purposes
+}
+
+default visible := false
+
+visible if {
+	"REPORT_READ" in permissions
+	purpose.operational
+	cleared
+	not outside_a_compartment
+	not refused
+}
+
+# What refuses a portion to everybody but its originator.
+refused if {
+	not mine
+	refusal
+}
+
+refusal if {
+	is_array(marks.releasable_to)
+	not listed
+}
+
+refusal if marks.sanitisation == "SOURCE_PROTECTED"
+
+refusal if {
+	marks.tlp == "RED"
+	not listed
+}
+
+refusal if {
+	marks.tlp == "AMBER_STRICT"
+	not home
+}
+
+refusal if {
+	not marks.tlp in ["CLEAR", "GREEN"]
+	not agreed
+}
+
+refusal if not marks.handling_code in ["P", "C"]
+
+refusal if {
+	"H0" in marks.europol_handling
+	not purpose.crime
+}
+
+refusal if {
+	"H2" in marks.europol_handling
+	not listed
+}
+
+refusal if {
+	"H3" in marks.europol_handling
+	not me.authorised
+}
+
+default pointer := false
+
+pointer if {
+	not visible
+	marks.fallback == "POINTER"
+	"REPORT_READ" in permissions
+	purpose.operational
+	not outside_a_compartment
+	marks.tlp != "RED"
+	near
+}
+
+near if home
+
+near if agreed_at_all
+
+# Handling conditions that bite this caller on this portion.
+bites contains "A1" if {
+	"A1" in marks.handling_conditions
+	purpose.direct_action
+}
+
+bites contains "A2" if {
+	"A2" in marks.handling_conditions
+	not purpose.investigative
+}
+
+bites contains "A3" if {
+	"A3" in marks.handling_conditions
+	not me.authorised
+}
+
+bites contains "S1" if {
+	"S1" in marks.handling_conditions
+	not home
+}
+
+bites contains "S2" if "S2" in marks.handling_conditions
+
+bites contains "H1" if {
+	"H1" in marks.europol_handling
+	purpose.court
+}
+
+# Level of each class of a visible portion; what is not mentioned is withheld.
+levels := {class: level |
+	visible
+	some class in every_class
+	level := level_of(class)
+}
+
+every_class := [
+	"HEADER", "MARKING", "REFERENCE", "SUMMARY", "TEAR_LINE", "GRADING", "INFORMATION", "PROVENANCE", "SOURCE",
+	"IDENTITY", "BIOGRAPHIC", "CONTACT", "FINANCIAL", "OBJECT", "PLACE", "EVENT", "LINK", "OPERATION", "OFFICER",
+	"INTERNAL",
+]
+
+level_of(class) := "full" if {
+	in_full(class)
+} else := "part" if {
+	not "S2" in bites
+	in_part(class)
+}
+
+in_full(class) if class in ["HEADER", "MARKING", "SUMMARY", "GRADING"]
+
+in_full(class) if {
+	mine
+	class != "SOURCE"
+}
+
+in_full("SOURCE") if {
+	mine
+	"source_handler" in me.roles
+}
+
+in_full("TEAR_LINE") if not "S2" in bites
+
+in_full(class) if {
+	class in ["INFORMATION", "LINK"]
+	readable
+}
+
+readable if marks.sanitisation in ["SANITISED", "TEAR_LINE"]
+
+readable if agreed
+
+in_full("PROVENANCE") if {
+	weighs
+	me.agency.level != "LOCAL"
+	me.agency.level != "UNSPECIFIED"
+	count({"A2", "S1", "H1"} & bites) == 0
+}
+
+weighs if "officer" in me.roles
+
+weighs if "analyst" in me.roles
+
+in_full(class) if {
+	class in ["OPERATION", "OFFICER"]
+	home
+	me.agency.level in ["REGIONAL", "NATIONAL"]
+	purpose.investigative
+}
+
+in_part("OFFICER") if home
+
+in_full("IDENTITY") if {
+	purpose.investigative
+	not "A1" in bites
+}
+
+in_part("IDENTITY") if count({"A1", "A2"} & bites) == 0
+
+in_full("BIOGRAPHIC") if {
+	purpose.investigative
+	agreed
+}
+
+in_part("BIOGRAPHIC") if agreed
+
+in_full("CONTACT") if {
+	purpose.contacts
+	not "A1" in bites
+}
+
+in_part("CONTACT") if not "A1" in bites
+
+in_full("FINANCIAL") if purpose.money
+
+in_part(class) if class == "FINANCIAL"
+
+in_full("OBJECT") if {
+	purpose.objects
+	not "A1" in bites
+}
+
+in_part("OBJECT") if not "A1" in bites
+
+in_full("PLACE") if {
+	home
+	count({"A1", "A3"} & bites) == 0
+}
+
+in_part("PLACE") if not "A1" in bites
+
+in_full("EVENT") if not "A3" in bites

@@ -1,0 +1,210 @@
+"""Canaries: a message with an unmistakable value in every field, and a finder for those that got out.
+
+`fill` walks the descriptors, so that a new field has its canary from the day it is declared. A field whose values are
+too few to be unmistakable (an enum, a month, a country) has none; `set_paths` says whether it is there at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from buf.validate import validate_pb2
+
+Canaries = Mapping[str, tuple[str | bytes, ...]]
+
+_LEAST_BYTES = 8
+_FLOATS = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A message with every field set, and its canaries by schema path without index."""
+
+    message: Message
+    canaries: Canaries
+
+
+def fill(message_type: type[Message], seed: int = 0, *, variant: int = 0) -> Filled:
+    """Every field set: of a repeated message one element for each member of its oneof; of a single one the `variant`th.
+
+    Links join the first two entities, so that they are released; their ends are no canaries then.
+    """
+    filler = _Filler(random.Random(seed), variant)
+    message = message_type()
+    filler.message(message, "", variant)
+    for link in getattr(message, "links", ()):
+        link.from_key, link.to_key = message.entities[0].key, message.entities[1].key
+        for end in ("links.from_key", "links.to_key"):
+            filler.canaries.pop(end, None)
+    return Filled(message, {path: tuple(found) for path, found in filler.canaries.items()})
+
+
+class _Filler:
+    def __init__(self, chance: random.Random, variant: int) -> None:
+        self._chance = chance
+        self._variant = variant
+        self.canaries: dict[str, list[str | bytes]] = {}
+
+    def message(self, message: Message, prefix: str, variant: int) -> None:
+        for field in message.DESCRIPTOR.fields:
+            members = _members(field)
+            if members and members[variant % len(members)] is not field:
+                continue
+            self._field(message, field, prefix + field.name)
+
+    def _field(self, message: Message, field: FieldDescriptor, path: str) -> None:
+        held = field.message_type
+        if held is None and field.is_repeated:
+            getattr(message, field.name).append(self._scalar(field, path))
+        elif held is None:
+            setattr(message, field.name, self._scalar(field, path))
+        elif held.full_name == "google.protobuf.Timestamp":
+            getattr(message, field.name).FromSeconds(self._chance.randrange(10**8, 4 * 10**9))
+        elif field.is_repeated:
+            for variant in range(_variants(held)):
+                self.message(getattr(message, field.name).add(), f"{path}.", variant)
+        else:
+            inner = getattr(message, field.name)
+            inner.SetInParent()
+            self.message(inner, f"{path}.", self._variant)
+
+    def _scalar(self, field: FieldDescriptor, path: str) -> object:
+        if field.enum_type is not None:
+            return field.enum_type.values[-1].number
+        if field.type == FieldDescriptor.TYPE_BOOL:
+            return True
+        value = self._number(field) if field.type not in _TEXTS else self._text(field)
+        if any(len(needle) >= _LEAST_BYTES for needle in _plain(value)):
+            self.canaries.setdefault(path, []).extend(_plain(value))
+        return value
+
+    def _number(self, field: FieldDescriptor) -> int | float:
+        rules = _constraints(field)
+        if field.type in _FLOATS:
+            bound = rules.double.lte or 1000.0
+            return round(self._chance.uniform(-bound, bound), 7)
+        if field.type in (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT32):
+            return self._chance.randint(max(1, rules.int32.gte), min(rules.int32.lte or 2**31 - 1, 28 * 2**26))
+        return self._chance.randrange(2**49, 2**53)
+
+    def _text(self, field: FieldDescriptor) -> str | bytes:
+        token = f"{self._chance.getrandbits(128):032x}"
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return token.encode()
+        rules = _constraints(field)
+        text = rules.repeated.items.string if field.is_repeated else rules.string
+        letters = "".join(self._chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=2))
+        for candidate in (f"q{token[:13]}", token, f"{token[:12]}.example/{token[12:24]}", letters):
+            if re.search(text.pattern, candidate) and len(candidate) <= (text.max_len or 10_000):
+                return candidate
+        raise AssertionError(f"no canary fits {field.full_name}: teach tests/support/canary.py its pattern")
+
+
+_TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+
+
+def _constraints(field: FieldDescriptor) -> validate_pb2.FieldRules:
+    return field.GetOptions().Extensions[validate_pb2.field]
+
+
+def _members(field: FieldDescriptor) -> list[FieldDescriptor]:
+    """The members of the field's oneof when it has more than itself."""
+    oneof = field.containing_oneof
+    return list(oneof.fields) if oneof is not None and len(oneof.fields) > 1 else []
+
+
+def _variants(message: Descriptor) -> int:
+    return max([2, *(len(oneof.fields) for oneof in message.oneofs)])
+
+
+def _plain(value: object) -> tuple[str | bytes, ...]:
+    """The forms in which a value lies in protobuf and in text."""
+    if isinstance(value, str | bytes):
+        return (value,)
+    if isinstance(value, float):
+        return (repr(value), struct.pack("<d", value))
+    assert isinstance(value, int)
+    parts, rest = bytearray(), value
+    while rest > 0x7F:
+        parts.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return (str(value), bytes([*parts, rest]))
+
+
+def leaks(haystack: bytes, canaries: Canaries) -> set[str]:
+    """Paths of which a canary lies in these bytes: raw, in hex, in base64 at any alignment, or escaped for JSON."""
+    folded = haystack.lower()
+    return {path for path, found in canaries.items() for canary in found if _within(haystack, folded, canary)}
+
+
+def _within(haystack: bytes, folded: bytes, canary: str | bytes) -> bool:
+    raw = canary.encode() if isinstance(canary, str) else canary
+    if len(raw) < _LEAST_BYTES:
+        return False
+    return any(needle in haystack for needle in _encodings(raw)) or raw.hex().encode() in folded
+
+
+def _encodings(raw: bytes) -> Iterable[bytes]:
+    yield raw
+    for shift in range(3):
+        # Of the encoded groups of three bytes those that hold the canary alone, whatever precedes and follows it.
+        encoded = base64.b64encode(b"\0" * shift + raw)[4 if shift else 0 : (shift + len(raw)) // 3 * 4]
+        yield encoded
+        yield encoded.translate(bytes.maketrans(b"+/", b"-_"))
+    text = raw.decode("utf-8", "ignore")
+    if text:
+        yield json.dumps(text)[1:-1].encode()
+        yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
+
+
+def under(path: str, canaries: Canaries) -> Canaries:
+    """The canaries of a schema path and of what lies in it."""
+    return {name: found for name, found in canaries.items() if name == path or name.startswith(f"{path}.")}
+
+
+def set_paths(message: Message) -> set[str]:
+    """Schema paths without index of everything that is set, frames too."""
+    found: set[str] = set()
+    for field, value in message.ListFields():
+        found.add(field.name)
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                found |= {f"{field.name}.{inner}" for inner in set_paths(one)}
+    return found
+
+
+def with_unknown_fields(message: Message, marker: bytes) -> bytes:
+    """The message's bytes with an unknown field that holds `marker` in it and in every message inside, at any depth."""
+    parts = bytearray()
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            alone = GetMessageClass(message.DESCRIPTOR)()
+            if field.is_repeated:
+                getattr(alone, field.name).extend(value)
+            else:
+                setattr(alone, field.name, value)
+            parts += alone.SerializeToString()
+            continue
+        for one in value if field.is_repeated else [value]:
+            parts += _delimited(field.number, with_unknown_fields(one, marker))
+    return bytes(parts) + _delimited(1999, marker)
+
+
+def _delimited(number: int, body: bytes) -> bytes:
+    out = bytearray()
+    for value in (number << 3 | 2, len(body)):
+        while value > 0x7F:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        out.append(value)
+    return bytes(out) + body

@@ -1,0 +1,214 @@
+"""A whole broker in the test's own process, over real TLS, with places where a test can break it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from broker.app import Broker
+from broker.audit.files import Files
+from broker.config import load
+from broker.decide.catalogue import MethodRule
+from broker.decide.engine import PolicyEngine
+from certs import network
+from certs.authority import Authority
+from certs.network import Party
+from entente.common.v1 import exchange_pb2
+from entente.report.v1 import report_service_pb2
+from tests.bench.seed import report as sample_report
+from tests.support.live import CHANNEL_OPTIONS, party_named
+
+EMPTY: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class House:
+    """The broker and raw callers of it."""
+
+    broker: Broker
+    directory: Path
+    channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
+
+    def channel(self, party: Party) -> grpc.aio.Channel:
+        """A connection as this party's agency; one each."""
+        found = self.channels.get(party.agency)
+        if found is None:
+            files = Authority.open(self.directory / "authority").agency(*party.agency.split("/"))
+            credentials = grpc.ssl_channel_credentials(
+                files.root.read_bytes(), files.key.read_bytes(), files.certificate.read_bytes()
+            )
+            found = grpc.aio.secure_channel(self.broker.address, credentials, CHANNEL_OPTIONS)
+            self.channels[party.agency] = found
+        return found
+
+    def metadata(self, party: Party, **claims: Any) -> tuple[tuple[str, str], ...]:
+        """A token for this party, with claims of the test's choosing."""
+        files = Authority.open(self.directory / "authority").agency(*party.agency.split("/"))
+        values: dict[str, Any] = {
+            "roles": party.roles,
+            "clearance": party.clearance,
+            "purposes": party.purposes,
+            "nationalities": (party.country,),
+        }
+        return (("authorization", f"Bearer {files.token_issuer().mint(party.user, **{**values, **claims})}"),)
+
+    async def unary(
+        self,
+        path: str,
+        request: bytes,
+        party: Party,
+        *,
+        metadata: Sequence[tuple[str, str]] | None = None,
+        timeout: float = 20.0,
+    ) -> bytes:
+        """One raw call. Raises grpc.aio.AioRpcError."""
+        call = self.channel(party).unary_unary(path)
+        given = self.metadata(party) if metadata is None else metadata
+        reply: bytes = await call(request, metadata=tuple(given), timeout=timeout)
+        return reply
+
+    def leaves(self, since: int = 0) -> list[dict[str, Any]]:
+        """The ledger's entries from an index on, outcomes left out."""
+        found = [json.loads(leaf) for leaf in self.broker.ledger.entries(since, len(self.broker.ledger))]
+        return [leaf for leaf in found if leaf["type"] != "outcome"]
+
+    async def leaves_of(self, exchange_id: str) -> list[dict[str, Any]]:
+        """An exchange's entries."""
+        return [leaf for leaf in self.leaves() if leaf["exchange_id"] == exchange_id]
+
+    async def settled(self, since: int, *, at_least: int = 1) -> list[dict[str, Any]]:
+        """Entries from an index on, once there are so many or two seconds have passed."""
+        for _ in range(200):
+            if len(self.leaves(since)) >= at_least:
+                break
+            await asyncio.sleep(0.01)
+        return self.leaves(since)
+
+
+@contextlib.asynccontextmanager
+async def house(
+    directory: Path, *, engine: PolicyEngine | None = None, files: Files | None = None
+) -> AsyncIterator[House]:
+    """A fresh network in `directory` and its broker, in this loop."""
+    net = network.create(directory, "127.0.0.1:0")
+    broker = await Broker.start(load(net.broker_config), engine=engine, files=files)
+    made = House(broker, directory)
+    try:
+        yield made
+    finally:
+        for channel in made.channels.values():
+            await channel.close()
+        await broker.stop()
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo of a refusal."""
+    return next(found for found in refusal_details(error) if isinstance(found, error_details_pb2.ErrorInfo))
+
+
+def refusal_details(error: grpc.aio.AioRpcError) -> list[Message]:
+    """All details of a refusal, unpacked."""
+    status = rpc_status.from_call(_Refused(error))
+    assert status is not None, f"no details: {error}"
+    kinds: tuple[type[Message], ...] = (
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.BadRequest,
+        exchange_pb2.Receipt,
+    )
+    found = []
+    for packed in status.details:
+        kind = next(kind for kind in kinds if packed.Is(kind.DESCRIPTOR))
+        message = kind()
+        packed.Unpack(message)
+        found.append(message)
+    return found
+
+
+class _Refused:
+    """grpc_status wants the blocking API's shape of an error."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        self._error = error
+
+    def code(self) -> grpc.StatusCode:
+        return self._error.code()
+
+    def details(self) -> str | None:
+        return self._error.details()
+
+    def trailing_metadata(self) -> Any:
+        return [_Pair(key, value) for key, value in self._error.trailing_metadata()]
+
+
+@dataclass
+class _Pair:
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """A record that write and read requests can name."""
+
+    record_id: str
+    etag: str
+
+
+async def submitted(house: House, party: Party, number: int = 0, change: Callable[[Any], None] | None = None) -> Target:
+    """A sample report of this party."""
+    request = report_service_pb2.SubmitReportRequest(idempotency_key=str(uuid.uuid4()), report=sample_report(number))
+    request.justification.purpose = exchange_pb2.PURPOSE_INVESTIGATION
+    if change is not None:
+        change(request.report)
+    raw = await house.unary("/entente.report.v1.ReportService/SubmitReport", request.SerializeToString(), party)
+    reply = report_service_pb2.SubmitReportResponse.FromString(raw)
+    return Target(reply.record_id, reply.etag)
+
+
+def sample_request(rule: MethodRule, target: Target, purpose: str) -> Message:
+    """A valid request of any method, made from its descriptor: a new method is covered the day that it is declared."""
+    request = rule.request_type()
+    whole = request.start if rule.client_streaming else request  # type: ignore[attr-defined]
+    if rule.client_streaming:
+        whole.SetInParent()
+    for descriptor in whole.DESCRIPTOR.fields:
+        value = VALUES.get(descriptor.name)
+        if value is None:
+            continue
+        made = value(target)
+        if isinstance(made, Message):
+            getattr(whole, descriptor.name).CopyFrom(made)
+        else:
+            setattr(whole, descriptor.name, made)
+    if "justification" in whole.DESCRIPTOR.fields_by_name:
+        whole.justification.purpose = exchange_pb2.Purpose.Value(f"PURPOSE_{purpose}")
+    return request
+
+
+def _mask(_: Target) -> Message:
+    request = report_service_pb2.AmendReportRequest()
+    request.update_mask.paths.append("title")
+    return request.update_mask
+
+
+# By the field's name, which means the same thing in every request.
+VALUES: dict[str, Callable[[Target], Any]] = {
+    "idempotency_key": lambda _: str(uuid.uuid4()),
+    "record_id": lambda target: target.record_id,
+    "etag": lambda target: target.etag,
+    "report": lambda _: sample_report(1),
+    "update_mask": _mask,
+    "name": lambda _: party_named["regional"].agency,
+    "index": lambda _: 0,
+}

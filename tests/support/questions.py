@@ -1,0 +1,190 @@
+"""Callers, marks and facts for tests of policy: a small world, and random ones that include callers with nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from broker.decide.bundle import PolicyBundle, policy_folder
+from broker.decide.catalogue import Catalogue
+from broker.decide.question import Situation
+from broker.decide.vocabulary import LEVELS, PURPOSES, UNSPECIFIED
+from broker.domain.caller import AgencyId, Caller
+from broker.domain.directory import Agency, AgencyFacts, Agreement
+from broker.domain.marks import CLASSIFICATIONS, TLP_ORDER, MarkSet
+from entente.audit.v1 import audit_service_pb2
+from entente.directory.v1 import directory_service_pb2
+from entente.report.v1 import report_service_pb2
+
+BUNDLE = PolicyBundle.load(policy_folder())
+CATALOGUE = Catalogue.from_descriptors(
+    service
+    for module in (report_service_pb2, directory_service_pb2, audit_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+GET_REPORT = "/entente.report.v1.ReportService/GetReport"
+LATER_US = 2**50
+
+AGENCIES = ("police.example/north", "police.example/region", "police.example/national", "polizei.example/bund")
+COMPARTMENTS = ("op-lime", "op-quince", "op-sorrel")
+ROLES = ("officer", "analyst", "source_handler", "liaison_officer", "auditor", "inspector", "administrator", "janitor")
+CONDITIONS = ("A1", "A2", "A3", "S1", "S2")
+EUROPOL = ("H0", "H1", "H2", "H3")
+
+
+def caller(agency: str = AGENCIES[0], **changes: object) -> Caller:
+    """An officer cleared to SECRET, for every purpose."""
+    usual: dict[str, object] = {
+        "agency": AgencyId.parse(agency),
+        "workload": "desk",
+        "thumbprint": b"",
+        "serial": "1",
+        "user": "o.reyes",
+        "roles": frozenset({"officer"}),
+        "clearance": "SECRET",
+        "nationalities": frozenset({"GB"}),
+        "purposes": PURPOSES,
+        "issuer": "issuer",
+        "token_id": "token",
+        "expires_at": 2**40,
+    }
+    return Caller(**(usual | changes))  # type: ignore[arg-type]
+
+
+def marks(originator: str = AGENCIES[1], **changes: object) -> MarkSet:
+    """An ordinary portion: OFFICIAL, handling P, TLP:AMBER."""
+    usual: dict[str, object] = {"classification": "OFFICIAL", "handling_code": "P", "tlp": "AMBER"}
+    return MarkSet("report", originator, **(usual | changes))  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeClock:
+    """Stands still until told."""
+
+    utc_us: int = 1_000_000
+    steady_us: int = 0
+
+    def now_us(self) -> int:
+        return self.utc_us
+
+    def monotonic_us(self) -> int:
+        return self.steady_us
+
+    def pass_us(self, span: int) -> None:
+        self.utc_us += span
+        self.steady_us += span
+
+
+@dataclass
+class FakeFacts:
+    """A directory and mark sets that tests change by hand; counts how often it was asked."""
+
+    agencies: dict[str, Agency] = field(default_factory=dict)
+    agreements: list[Agreement] = field(default_factory=list)
+    sets: list[MarkSet] = field(default_factory=list)
+    revision: int = 1
+    asked: int = 0
+
+    def facts(self, agency: str) -> AgencyFacts | None:
+        self.asked += 1
+        found = self.agencies.get(agency)
+        if found is None:
+            return None
+        return AgencyFacts(found, tuple(a for a in self.agreements if agency in a.parties), self.revision)
+
+    def mark_sets(self, after: int) -> Sequence[tuple[int, MarkSet]]:
+        return list(enumerate(self.sets))[after + 1 :]
+
+
+def world(*sets: MarkSet) -> FakeFacts:
+    """Four agencies; the three at home share an agreement for all purposes up to SECRET until LATER_US."""
+    levels = ("LOCAL", "REGIONAL", "NATIONAL", "INTERNATIONAL")
+    agencies = {
+        name: Agency(name, name, "DE" if name.startswith("polizei") else "GB", level)
+        for name, level in zip(AGENCIES, levels, strict=True)
+    }
+    home = Agreement("home", frozenset(AGENCIES[:3]), PURPOSES, "SECRET", 0, LATER_US)
+    return FakeFacts(agencies, [home], list(sets))
+
+
+def random_situation(rnd: random.Random) -> Situation:
+    """Any caller in any position; one in six has nothing at all, many have no agreement."""
+    if rnd.random() < 1 / 6:
+        name = AgencyId.parse(rnd.choice(AGENCIES))
+        nobody = caller(str(name), roles=frozenset(), clearance="", nationalities=frozenset(), purposes=frozenset())
+        return Situation(nobody, AgencyFacts(Agency(str(name), "", "", ""), (), 1), UNSPECIFIED, False, frozenset())
+    if rnd.random() < 1 / 2:
+        return _likely_situation(rnd)
+    name = AgencyId.parse(rnd.choice(AGENCIES))
+    country = rnd.choice(("GB", "DE"))
+    person = caller(
+        str(name),
+        roles=some(rnd, ROLES),
+        clearance=rnd.choice((*CLASSIFICATIONS, "", "COSMIC")),
+        nationalities=some(rnd, ("GB", "DE", "FR")),
+        purposes=some(rnd, sorted(PURPOSES)),
+    )
+    agency = Agency(str(name), "", country, rnd.choice((*sorted(LEVELS), "")), compartments=some(rnd, COMPARTMENTS))
+    agreements = tuple(
+        Agreement(
+            f"agreement-{number}",
+            some(rnd, AGENCIES) | {str(name)},
+            some(rnd, sorted(PURPOSES)),
+            rnd.choice(CLASSIFICATIONS),
+            0,
+            rnd.choice((5, LATER_US)),
+        )
+        for number in range(rnd.choice((0, 1, 3)))
+    )
+    facts = AgencyFacts(agency, agreements, 1)
+    purpose = rnd.choice((*sorted(PURPOSES), UNSPECIFIED))
+    return Situation(person, facts, purpose, rnd.random() < 0.5, person.roles & BUNDLE.roles)
+
+
+def _likely_situation(rnd: random.Random) -> Situation:
+    """An officer or the like at work, with agreements."""
+    name = rnd.choice(AGENCIES)
+    person = caller(
+        name,
+        roles=frozenset({rnd.choice(ROLES[:4])}),
+        clearance=rnd.choice(CLASSIFICATIONS),
+        nationalities=frozenset({rnd.choice(("GB", "DE"))}),
+    )
+    agency = Agency(name, "", "GB", rnd.choice(sorted(LEVELS)), compartments=some(rnd, COMPARTMENTS))
+    agreement = Agreement("wide", frozenset(AGENCIES), PURPOSES, rnd.choice(CLASSIFICATIONS), 0, LATER_US)
+    facts = AgencyFacts(agency, (agreement,), 1)
+    purpose = rnd.choice(sorted(PURPOSES - {"ADMINISTRATION", "AUDIT"}))
+    return Situation(person, facts, purpose, rnd.random() < 0.5, person.roles)
+
+
+def random_marks(rnd: random.Random) -> MarkSet:
+    """Any combination of marks, sensible or not; a third of them nearly open, so that something is seen."""
+    if rnd.random() < 1 / 3:
+        return marks(
+            rnd.choice(AGENCIES),
+            tlp=rnd.choice(TLP_ORDER),
+            handling_code="C",
+            handling_conditions=some(rnd, CONDITIONS),
+            sanitisation=rnd.choice(("", "SANITISED", "TEAR_LINE")),
+            fallback=rnd.choice(("", "POINTER")),
+        )
+    return MarkSet(
+        "report",
+        rnd.choice(AGENCIES),
+        classification=rnd.choice((*CLASSIFICATIONS, "")),
+        markings=some(rnd, ("OFFICIAL_SENSITIVE",)),
+        handling_code=rnd.choice(("P", "C", "C", "")),
+        handling_conditions=some(rnd, CONDITIONS),
+        europol_handling=some(rnd, EUROPOL) if rnd.random() < 0.5 else frozenset(),
+        tlp=rnd.choice(TLP_ORDER),
+        compartments=some(rnd, COMPARTMENTS) if rnd.random() < 0.5 else frozenset(),
+        releasable_to=None if rnd.random() < 0.5 else some(rnd, AGENCIES),
+        sanitisation=rnd.choice(("", "SOURCE_PROTECTED", "SANITISED", "TEAR_LINE")),
+        fallback=rnd.choice(("", "POINTER")),
+    )
+
+
+def some(rnd: random.Random, values: Sequence[str]) -> frozenset[str]:
+    """Any subset, often small."""
+    return frozenset(rnd.sample(list(values), min(len(values), rnd.choice((0, 1, 1, 2, 3)))))
