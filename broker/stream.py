@@ -66,6 +66,8 @@ class StreamRunner:
             link = _Link(wire, rule, visit, self._pipeline.recorder, asyncio.current_task())
             async for message in self._batches(visit, wire, rule, subscription, link, start):
                 yield message
+            # The client ended its side; when that was before the first batch, this is the only entry.
+            self._pipeline.recorder.aborted(visit)
         except asyncio.CancelledError:
             self._pipeline.recorder.aborted(visit)
             raise

@@ -11,26 +11,27 @@ import contextlib
 import threading
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, LargeBinary, and_, bindparam, func, or_, select, true
+from sqlalchemy import LargeBinary, and_, bindparam, func, or_, select, true
 
 from broker.domain.grant import Grant
 from broker.store.engine import flagged
 from broker.store.fresh import require_fresh
 from broker.store.mark_sets import flags
+from broker.store.prepared import Driver, Prepared
 from broker.store.records import VERSIONS, StoredVersion, stored
 from broker.store.schema import change, record, version
 
 # A read on the event loop looks at no more rows than this before it lets others run.
 WINDOW = 2_000
 
-_HIGHEST = select(func.coalesce(func.max(change.c.seq), 0))
-_BY_EXCHANGE = (
+_HIGHEST = Prepared(select(func.coalesce(func.max(change.c.seq), 0)))
+_BY_EXCHANGE = Prepared(
     select(change.c.record_id, change.c.version)
     .where(change.c.exchange_id == bindparam("exchange"))
     .order_by(change.c.seq)
 )
 _rows = bindparam("rows", type_=LargeBinary())
-_FEED = (
+_FEED = Prepared(
     VERSIONS.where(
         version.c.seq > bindparam("after"),
         version.c.seq <= bindparam("upto"),
@@ -64,18 +65,16 @@ class Scanned:
     end: bool
 
 
-def highest(connection: Connection) -> int:
+def highest(driver: Driver) -> int:
     """The number of the newest change, visible or not: it never leaves the broker unsealed."""
-    number: int = connection.execute(_HIGHEST).scalar_one()
-    return number
+    row = _HIGHEST.first(driver, {})
+    return 0 if row is None else int(row[0])
 
 
-def scan(
-    connection: Connection, grant: Grant, after: int, most: int, *, agency: str, originator: str | None
-) -> Scanned:
+def scan(driver: Driver, grant: Grant, after: int, most: int, *, agency: str, originator: str | None) -> Scanned:
     """At most so many visible changes after a number, from at most `WINDOW` numbers. `agency` is the caller's own."""
-    require_fresh(connection, grant)
-    last = highest(connection)
+    require_fresh(driver, grant)
+    last = highest(driver)
     upto = min(last, after + WINDOW)
     values = {
         "after": after,
@@ -86,7 +85,7 @@ def scan(
         "originator": originator or "",
         "most": most,
     }
-    found = tuple(stored(row) for row in connection.execute(_FEED, values))
+    found = tuple(stored(row) for row in _FEED.all(driver, values))
     if len(found) == most:
         upto = found[-1].seq
     return Scanned(found, max(upto, after), upto >= last)
@@ -98,10 +97,10 @@ def _heads(grant: Grant) -> int:
     return 0 if held is None else held.full & grant.rows
 
 
-def by_exchange(connection: Connection, exchange_id: str) -> tuple[str, int] | None:
+def by_exchange(driver: Driver, exchange_id: str) -> tuple[str, int] | None:
     """(record id, version) that an exchange wrote, or None: whether an intent was carried out."""
-    row = connection.execute(_BY_EXCHANGE, {"exchange": exchange_id}).first()
-    return None if row is None else (row.record_id, row.version)
+    row = _BY_EXCHANGE.first(driver, {"exchange": exchange_id})
+    return None if row is None else (row[0], row[1])
 
 
 class Bell:

@@ -1,24 +1,31 @@
 """The lock on every read: a grant opens records only while what it was decided on still holds.
 
-MUST be called in the transaction that reads the rows: asked for in another one, a revoked grant leaks in between.
+MUST be tested in the transaction that reads the rows: asked for in another one, a revoked grant leaks in between.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from broker.domain.grant import Grant, StaleGrantError
+from broker.store.prepared import Driver, Prepared
 from broker.store.schema import directory_revision, mark_set
 
-_STATE = select(
+# What a grant was decided on: (the directory's revision, the highest mark-set id).
+STATE = (
     select(directory_revision.c.revision).scalar_subquery().label("revision"),
-    # -1 as in a grant that was made before the first mark set.
-    select(func.coalesce(func.max(mark_set.c.id), -1)).scalar_subquery().label("highest"),
+    select(func.coalesce(func.max(mark_set.c.id), 0)).scalar_subquery().label("highest"),
 )
+_STATE = Prepared(select(*STATE))
 
 
-def require_fresh(connection: Connection, grant: Grant) -> None:
+def require_fresh(driver: Driver, grant: Grant) -> None:
     """Raises StaleGrantError unless the directory and the mark sets are those that the grant was decided on."""
-    revision, highest = connection.execute(_STATE).one()
-    if revision != grant.data_revision or highest != grant.watermark:
+    row = _STATE.first(driver, {})
+    if row is None or not is_fresh(grant, *row):
         raise StaleGrantError
+
+
+def is_fresh(grant: Grant, revision: int, highest: int) -> bool:
+    """Whether the state that was read with the rows is the one that the grant was decided on."""
+    return revision == grant.data_revision and highest == grant.watermark

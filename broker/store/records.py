@@ -10,13 +10,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, LargeBinary, Row, bindparam, select
+from sqlalchemy import LargeBinary, String, bindparam, select
 
 from broker.domain.answer import StoredItem
-from broker.domain.grant import Grant
+from broker.domain.grant import Grant, StaleGrantError
 from broker.store.engine import flagged
-from broker.store.fresh import require_fresh
+from broker.store.fresh import STATE, is_fresh
 from broker.store.mark_sets import flags
+from broker.store.prepared import Driver, Prepared, Row
 from broker.store.schema import record, version
 
 # What the databases' integers hold; a version or a time beyond it cannot be stored, so it is not looked for.
@@ -58,21 +59,40 @@ class StoredVersion:
         )
 
 
-VERSIONS = select(
-    version,
+_COLUMNS = (
+    version.c.record_id,
     record.c.record_type,
     record.c.originator,
+    version.c.version,
+    version.c.mark_set,
+    version.c.portion_mark_sets,
+    version.c.payload,
+    version.c.kind,
+    version.c.exchange_id,
+    version.c.etag,
+    version.c.time_us,
+    version.c.seq,
     record.c.version.label("latest"),
     record.c.mark_set.label("latest_mark_set"),
     record.c.active,
-).join_from(version, record, version.c.record_id == record.c.record_id)
+)
+# In the order of StoredVersion's fields: `stored` relies on it.
+VERSIONS = select(*_COLUMNS).join_from(version, record, version.c.record_id == record.c.record_id)
 
-_LATEST = VERSIONS.where(record.c.record_id == bindparam("wanted"), version.c.seq == record.c.seq)
-_ONE = VERSIONS.where(record.c.record_id == bindparam("wanted"), version.c.version == bindparam("number"))
-_OWNER = select(record.c.originator).where(record.c.record_id == bindparam("wanted"))
-_HISTORY = (
+_wanted = bindparam("wanted", type_=String())
+_state = select(*STATE).subquery()
+# The latest version together with what the grant is tested on: one statement is one moment, and one trip.
+_LATEST = Prepared(
+    select(_state, *_COLUMNS)
+    .select_from(_state)
+    .outerjoin(record, record.c.record_id == _wanted)
+    .outerjoin(version, version.c.seq == record.c.seq)
+)
+_ONE = Prepared(VERSIONS.where(record.c.record_id == _wanted, version.c.version == bindparam("number")))
+_OWNER = Prepared(select(record.c.originator).where(record.c.record_id == _wanted))
+_HISTORY = Prepared(
     VERSIONS.where(
-        record.c.record_id == bindparam("wanted"),
+        record.c.record_id == _wanted,
         version.c.version < bindparam("below"),
         flagged(bindparam("rows", type_=LargeBinary()), version.c.mark_set),
     )
@@ -82,18 +102,20 @@ _HISTORY = (
 
 
 def find(
-    connection: Connection, grant: Grant, record_id: str, number: int | None = None, *, agency: str
+    driver: Driver, grant: Grant, record_id: str, number: int | None = None, *, agency: str
 ) -> StoredVersion | None:
     """A version (None: the latest) as far as the grant goes, or None where it is hidden or missing.
 
     `agency` is the caller's own. Where only the pointer is granted, the latest version is returned `as_pointer`,
-    whichever was asked for: the answer tells nothing about which versions there are.
+    whichever was asked for: the answer tells nothing about which versions there are. With a number, call it within a
+    transaction. Raises StaleGrantError.
     """
-    require_fresh(connection, grant)
-    row = connection.execute(_LATEST, {"wanted": record_id}).first()
-    if row is None:
+    row = _LATEST.first(driver, {"wanted": record_id})
+    if row is None or not is_fresh(grant, row[0], row[1]):
+        raise StaleGrantError
+    if row[2] is None:
         return None
-    latest = stored(row)
+    latest = stored(row[2:])
     if not grant.rows >> latest.mark_set & 1:
         pointed = latest.active and grant.pointers >> latest.mark_set & 1
         return replace(latest, as_pointer=True) if pointed else None
@@ -101,48 +123,34 @@ def find(
         return latest
     if number > LARGEST or not (latest.active or latest.originator == agency):
         return None
-    row = connection.execute(_ONE, {"wanted": record_id, "number": number}).first()
-    return stored(row) if row is not None and grant.rows >> row.mark_set & 1 else None
+    row = _ONE.first(driver, {"wanted": record_id, "number": number})
+    found = None if row is None else stored(row)
+    return found if found is not None and grant.rows >> found.mark_set & 1 else None
 
 
 def history(
-    connection: Connection, grant: Grant, record_id: str, below: int, most: int, *, agency: str
+    driver: Driver, grant: Grant, record_id: str, below: int, most: int, *, agency: str
 ) -> list[StoredVersion] | None:
     """At most so many visible versions below a number, newest first; None where the record is hidden or missing."""
-    latest = find(connection, grant, record_id, agency=agency)
+    latest = find(driver, grant, record_id, agency=agency)
     if latest is None or latest.as_pointer:
         return None
     if not latest.active and latest.originator != agency:
         return [latest] if latest.version < below else []
     values = {"wanted": record_id, "below": below, "rows": flags(grant.rows), "most": most}
-    return [stored(row) for row in connection.execute(_HISTORY, values)]
+    return [stored(row) for row in _HISTORY.all(driver, values)]
 
 
-def owner(connection: Connection, record_id: str) -> str | None:
+def owner(driver: Driver, record_id: str) -> str | None:
     """The record's originator."""
-    found: str | None = connection.execute(_OWNER, {"wanted": record_id}).scalar()
-    return found
+    row = _OWNER.first(driver, {"wanted": record_id})
+    return None if row is None else row[0]
 
 
-def stored(row: Row[tuple[object, ...]]) -> StoredVersion:
+def stored(row: Row) -> StoredVersion:
     """A row of `VERSIONS`."""
-    return StoredVersion(
-        record_id=row.record_id,
-        record_type=row.record_type,
-        originator=row.originator,
-        version=row.version,
-        mark_set=row.mark_set,
-        portion_mark_sets=unpack(row.portion_mark_sets),
-        payload=row.payload,
-        kind=row.kind,
-        exchange_id=row.exchange_id,
-        etag=row.etag,
-        time_us=row.time_us,
-        seq=row.seq,
-        latest=row.latest,
-        latest_mark_set=row.latest_mark_set,
-        active=row.active,
-    )
+    values: Row = (*row[:5], unpack(row[5]), *row[6:14], bool(row[14]))
+    return StoredVersion(*values)
 
 
 def pack(numbers: tuple[int, ...]) -> bytes:

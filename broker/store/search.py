@@ -20,7 +20,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     LargeBinary,
     Select,
     Table,
@@ -38,6 +37,7 @@ from broker.store.counts import VisibleCounts
 from broker.store.engine import flagged, listed
 from broker.store.fresh import require_fresh
 from broker.store.mark_sets import flags, numbers
+from broker.store.prepared import Driver, Prepared
 from broker.store.records import LARGEST, VERSIONS, StoredVersion, stored
 from broker.store.schema import external_reference, record, value_index, version, word_index
 
@@ -87,10 +87,10 @@ class _Shape:
 
 
 def search(
-    connection: Connection, counts: VisibleCounts, grant: Grant, wanted: Conditions, below_seq: int | None, most: int
+    driver: Driver, counts: VisibleCounts, grant: Grant, wanted: Conditions, below_seq: int | None, most: int
 ) -> list[StoredVersion]:
     """At most so many latest versions, newest first, below a `seq` (None: from the newest)."""
-    require_fresh(connection, grant)
+    require_fresh(driver, grant)
     visible = _visible_rows(grant, wanted)
     if not visible:
         return []
@@ -102,16 +102,13 @@ def search(
         originator=wanted.originator is not None,
         reference=wanted.reference is not None,
         include_retracted=wanted.include_retracted,
-        few=not driven and counts.few(connection, visible),
+        few=not driven and counts.few(driver, visible),
     )
     values = _parameters(grant, wanted, visible, LARGEST if below_seq is None else below_seq, most)
     if shape.few:
         values["ids"] = numbers(visible)
-    found = [seq for (seq,) in connection.execute(_statement(shape), values)]
-    if not found:
-        return []
-    rows = connection.execute(_BY_SEQ, {"found": str(found)})
-    return [stored(row) for row in rows]
+    found = [seq for (seq,) in _statement(shape).all(driver, values)]
+    return [stored(row) for row in _BY_SEQ.all(driver, {"found": str(found)})] if found else []
 
 
 def _visible_rows(grant: Grant, wanted: Conditions) -> int:
@@ -155,11 +152,11 @@ def _parameters(grant: Grant, wanted: Conditions, visible: int, below: int, most
     return values
 
 
-_BY_SEQ = VERSIONS.where(listed(version.c.seq, bindparam("found"))).order_by(version.c.seq.desc())
+_BY_SEQ = Prepared(VERSIONS.where(listed(version.c.seq, bindparam("found"))).order_by(version.c.seq.desc()))
 
 
 @lru_cache(maxsize=256)
-def _statement(shape: _Shape) -> Select[tuple[int]]:
+def _statement(shape: _Shape) -> Prepared:
     """The seqs of a page. Driven by the first value or word where there is one, else by the records themselves."""
     tests = list(_index_tests(shape))
     if not tests:
@@ -176,8 +173,8 @@ def _statement(shape: _Shape) -> Select[tuple[int]]:
     return _page(driven, table.c.seq)
 
 
-def _page(statement: Select[tuple[int]], seq: ColumnElement[int]) -> Select[tuple[int]]:
-    return statement.order_by(seq.desc()).limit(bindparam("most"))
+def _page(statement: Select[tuple[int]], seq: ColumnElement[int]) -> Prepared:
+    return Prepared(statement.order_by(seq.desc()).limit(bindparam("most")))
 
 
 def _record_statement(shape: _Shape) -> Select[tuple[int]]:

@@ -10,6 +10,7 @@ Reads are made from one thread: the event loop's. Each is bounded by its page.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,11 @@ from broker.store.changes import Bell, Scanned
 from broker.store.counts import VisibleCounts
 from broker.store.engine import open_engine
 from broker.store.migrate import migrate
+from broker.store.prepared import Driver, driver_of
 from broker.store.records import StoredVersion
 from broker.store.search import Conditions
 from broker.store.write import WriteTransaction
-from broker.store.writer import Writer, unavailable
+from broker.store.writer import Writer, refused
 
 T = TypeVar("T")
 
@@ -43,6 +45,8 @@ class Store:
         self._write_engine = open_engine(path, writes=True)
         migrate(self._write_engine)
         self._read_engine: Engine = open_engine(path, writes=False)
+        with self._read_engine.connect() as connection:
+            self._driver = driver_of(connection)
         self._bell = Bell()
         self._writer = Writer(self._write_engine, self._bell.ring)
         self._counts = VisibleCounts()
@@ -106,30 +110,36 @@ class Store:
 
     def find(self, grant: Grant, record_id: str, version: int | None = None, *, agency: str) -> StoredVersion | None:
         """A version, or None where hidden or missing (`records.find`)."""
-        with self._read() as connection:
-            return records.find(connection, grant, record_id, version, agency=agency)
+        if version is None:
+            # One statement is a transaction by itself.
+            try:
+                return records.find(self._driver, grant, record_id, agency=agency)
+            except sqlite3.Error as error:
+                raise refused(error) from error
+        with self._snapshot() as driver:
+            return records.find(driver, grant, record_id, version, agency=agency)
 
     def history(
         self, grant: Grant, record_id: str, below: int, most: int, *, agency: str
     ) -> list[StoredVersion] | None:
         """Versions, newest first (`records.history`)."""
-        with self._read() as connection:
-            return records.history(connection, grant, record_id, below, most, agency=agency)
+        with self._snapshot() as driver:
+            return records.history(driver, grant, record_id, below, most, agency=agency)
 
     def search(self, grant: Grant, wanted: Conditions, below_seq: int | None, most: int) -> list[StoredVersion]:
         """Latest versions, newest first (`search.search`)."""
-        with self._read() as connection:
-            return search.search(connection, self._counts, grant, wanted, below_seq, most)
+        with self._snapshot() as driver:
+            return search.search(driver, self._counts, grant, wanted, below_seq, most)
 
     def changes(self, grant: Grant, after: int, most: int, *, agency: str, originator: str | None = None) -> Scanned:
         """The feed's next window (`changes.scan`)."""
-        with self._read() as connection:
-            return changes.scan(connection, grant, after, most, agency=agency, originator=originator)
+        with self._snapshot() as driver:
+            return changes.scan(driver, grant, after, most, agency=agency, originator=originator)
 
     def newest_change(self) -> int:
         """The feed's end, now."""
-        with self._read() as connection:
-            return changes.highest(connection)
+        with self._snapshot() as driver:
+            return changes.highest(driver)
 
     def change_signal(self) -> asyncio.Future[None]:
         """Resolves at the next commit of a change by this process. Take it before looking."""
@@ -137,13 +147,13 @@ class Store:
 
     def exchange_written(self, exchange_id: str) -> tuple[str, int] | None:
         """(record id, version) that an exchange wrote, or None. For recovery: it says nothing of the content."""
-        with self._read() as connection:
-            return changes.by_exchange(connection, exchange_id)
+        with self._snapshot() as driver:
+            return changes.by_exchange(driver, exchange_id)
 
     def owner(self, record_id: str) -> str | None:
         """The originator of a record, or None. For an auditor's scope: it says nothing of the content."""
-        with self._read() as connection:
-            return records.owner(connection, record_id)
+        with self._snapshot() as driver:
+            return records.owner(driver, record_id)
 
     # Writing
 
@@ -160,4 +170,17 @@ class Store:
             with self._read_engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise unavailable(f"{type(error.orig).__name__}: {error.orig}") from error
+            raise refused(error) from error
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Driver]:
+        """A read transaction on the driver."""
+        driver = self._driver
+        try:
+            driver.execute("BEGIN")
+            try:
+                yield driver
+            finally:
+                driver.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise refused(error) from error

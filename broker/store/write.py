@@ -17,6 +17,7 @@ from broker.domain.marks import MarkSet
 from broker.store import directory, mark_sets, records
 from broker.store.drafts import IndexedValue, IndexedWord, NewVersion, Outcome
 from broker.store.fresh import require_fresh
+from broker.store.prepared import driver_of
 from broker.store.records import StoredVersion, pack, unpack
 from broker.store.schema import (
     change,
@@ -82,15 +83,16 @@ class WriteTransaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._driver = driver_of(connection)
         self.changed = False
 
     def require_fresh(self, grant: Grant) -> None:
         """Raises StaleGrantError; call it before this transaction interns anything."""
-        require_fresh(self._connection, grant)
+        require_fresh(self._driver, grant)
 
     def find(self, grant: Grant, record_id: str, *, agency: str) -> StoredVersion | None:
         """The latest version as far as the grant goes (`records.find`)."""
-        return records.find(self._connection, grant, record_id, agency=agency)
+        return records.find(self._driver, grant, record_id, agency=agency)
 
     def facts(self, agency: str) -> AgencyFacts | None:
         """The agency's facts, as of this transaction."""

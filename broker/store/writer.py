@@ -8,6 +8,7 @@ not done.
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -97,14 +98,18 @@ def _one(connection: Connection, work: Callable[[WriteTransaction], T]) -> tuple
     savepoint = connection.begin_nested()
     try:
         result = work(transaction)
-    except DBAPIError as error:
-        savepoint.rollback()
-        return None, unavailable(f"{type(error.orig).__name__}: {error.orig}"), False
     except Exception as error:
         savepoint.rollback()
-        return None, error, False
+        return None, refused(error), False
     savepoint.commit()
     return result, None, transaction.changed
+
+
+def refused(error: Exception) -> Exception:
+    """What the database cannot do, as a refusal; every other error as it is."""
+    if isinstance(error, DBAPIError | sqlite3.Error):
+        return unavailable(f"{type(error).__name__}: {error}")
+    return error
 
 
 def unavailable(detail: str) -> UnavailableError:

@@ -9,7 +9,7 @@ import pytest
 
 from entente.report.v1 import report_pb2
 from entente.report.v1 import report_service_pb2 as reports
-from entente_sdk import LimitError, ReceiptError, UnavailableError
+from entente_sdk import AsyncEntente, LimitError, ReceiptError, UnavailableError
 from tests.clients.conftest import Colour
 from tests.support.fake_broker import SUBSCRIBE, FakeBroker, Refuse
 
@@ -134,7 +134,7 @@ async def test_an_empty_batch_holds_the_place_of_a_stream_from_now(colour: Colou
 
 async def test_the_with_block_ends_the_stream(broker: FakeBroker) -> None:
     broker.batches = [batch("one")]
-    colour = Colour(__import__("entente_sdk").AsyncEntente)
+    colour = Colour(AsyncEntente)
     async with colour.client(broker) as client, client.reports.subscribe() as subscription:
         async for found in subscription:
             assert title(found) == "one"

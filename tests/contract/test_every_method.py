@@ -22,6 +22,7 @@ from broker.decide.catalogue import Catalogue, MethodRule
 from broker.decide.embedded import EmbeddedEngine
 from broker.decide.engine import EngineAnswer
 from broker.domain.answer import Call
+from broker.domain.errors import UnavailableError
 from entente_tlog.receipt import LogKey, split_receipt, verify_receipt
 from tests.support.house import House, Target, house, reason_of, refusal_details, sample_request, submitted
 from tests.support.live import party_named
@@ -42,12 +43,12 @@ class BreakableEngine(EmbeddedEngine):
 
     async def method(self, question: bytes) -> EngineAnswer:
         if self.broken:
-            raise RuntimeError("engine gone")
+            raise UnavailableError("POLICY_UNAVAILABLE", "policy cannot be asked; try again later")
         return await super().method(question)
 
     async def grant(self, question: bytes) -> EngineAnswer:
         if self.broken:
-            raise RuntimeError("engine gone")
+            raise UnavailableError("POLICY_UNAVAILABLE", "policy cannot be asked; try again later")
         return await super().grant(question)
 
 

@@ -129,7 +129,7 @@ async def test_nobody_listening_is_a_refusal() -> None:
     "url", ["http://opa.example:8181", "http://10.0.0.1:8181", "ftp://127.0.0.1", "127.0.0.1:8181", "unix://relative"]
 )
 def test_policy_is_not_asked_in_the_clear_over_a_network(url: str) -> None:
-    with pytest.raises(ValueError, match="OPA|HTTP"):
+    with pytest.raises(ValueError, match=r"OPA|HTTP"):
         OpaAddress(url)
 
 

@@ -1,4 +1,4 @@
-"""The cases of `policies/cases`, on both engines: who asks what of which portion, and sees which classes and why not."""
+"""The cases of `policies/cases`, on both engines: who asks what of which portion, sees which classes, and why not."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_every_rule_that_refuses_has_its_case() -> None:
         assert isinstance(case, dict)
         named |= {case.get("hidden", ""), case.get("refused", ""), *case.get("withheld", {}).values()}
         named |= set(case.get("part", {}).values())
-    # Never refuses / cannot be reached through a real directory / asked of methods first / made by the broker's ceiling.
+    # These never refuse, are refused as a method before any portion, or are the broker's own ceiling.
     elsewhere = {"method_permitted", "own_record", "agency_placed", "operational_purpose", "no_pointer", "not_granted"}
     elsewhere |= {name for name in BUNDLE.rules if name.startswith("ceiling_")}
     assert set(BUNDLE.rules) - elsewhere <= named

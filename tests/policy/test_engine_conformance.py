@@ -28,7 +28,8 @@ def any_engine(request: pytest.FixtureRequest) -> PolicyEngine:
 
 async def test_answers_have_the_agreed_shape_for_any_question(any_engine: PolicyEngine) -> None:
     await any_engine.start()
-    assert any_engine.name and any_engine.bundle
+    assert any_engine.name
+    assert any_engine.bundle
     rnd = random.Random(30)
     for _ in range(60):
         situation = random_situation(rnd)

@@ -92,9 +92,7 @@ def a_call(request: Message, grant: Grant, *, caller: Caller | None = None, meth
     raw = request.SerializeToString(deterministic=True)
     name = type(request).__name__.removesuffix("Request")
     return Call(
-        exchange=Exchange(
-            secrets.token_hex(16), method or f"/entente.test.v1.Test/{name}", 0, 0, "ipv4:127.0.0.1:1"
-        ),
+        exchange=Exchange(secrets.token_hex(16), method or f"/entente.test.v1.Test/{name}", 0, 0, "ipv4:127.0.0.1:1"),
         caller=caller or a_caller(),
         grant=grant,
         justification=Justification("INVESTIGATION"),

@@ -148,13 +148,7 @@ class _Refused:
         return self._error.details()
 
     def trailing_metadata(self) -> Any:
-        return [_Pair(key, value) for key, value in self._error.trailing_metadata()]
-
-
-@dataclass
-class _Pair:
-    key: str
-    value: Any
+        return tuple(self._error.trailing_metadata())
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,11 @@ def test_rules_follow_from_the_descriptors() -> None:
     assert (rule.permission, rule.entry_type, rule.write, rule.marked) == ("REPORT_READ", "DISCLOSURE", False, True)
     assert rule.request_type is report_service_pb2.GetReportRequest
     retract = CATALOGUE.find("/entente.report.v1.ReportService/RetractReport")
-    assert retract is not None and retract.write and retract.marked
+    assert retract is not None
+    assert (retract.write, retract.marked) == (True, True)
     subscribe = CATALOGUE.find("/entente.report.v1.ReportService/SubscribeReports")
-    assert subscribe is not None and subscribe.client_streaming and subscribe.server_streaming
+    assert subscribe is not None
+    assert (subscribe.client_streaming, subscribe.server_streaming) == (True, True)
     exempt = {rule.path.rpartition("/")[2] for rule in CATALOGUE if rule.justification_exempt}
     assert exempt == {"WhoAmI", "GetCheckpoint", "GetInclusionProof"}
     assert not any(rule.marked for rule in CATALOGUE if "ReportService" not in rule.path)
@@ -51,7 +53,7 @@ def test_a_method_without_a_whole_rule_does_not_start(option: str) -> None:
             rule.entry_type = access_pb2.ENTRY_TYPE_ADMIN
     pool = descriptor_pool.Default()
     pool.AddSerializedFile(file.SerializeToString())
-    with pytest.raises(ValueError, match="/bad.*BadService/Do"):
+    with pytest.raises(ValueError, match=r"/bad.*BadService/Do"):
         Catalogue.from_descriptors([pool.FindServiceByName(f"bad.{option}.BadService")])
 
 

@@ -205,9 +205,11 @@ async def test_extending_equals_evaluating_afresh() -> None:
 
 async def test_a_decision_that_began_before_refresh_is_not_kept() -> None:
     source = world(marks())
-    decider = await started(source, SmallEngine())
+    engine = SmallEngine()
+    decider = await started(source, engine)
     slow = asyncio.create_task(decider.decide(caller(AGENCIES[1]), rule(), INVESTIGATE))
-    await asyncio.sleep(0)
+    while not engine.asked:
+        await asyncio.sleep(0)
     source.revision = 2
     await decider.refresh()
     assert (await slow).data_revision == 1

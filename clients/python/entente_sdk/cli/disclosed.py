@@ -93,18 +93,26 @@ class _Walk:
         for one in self._applying(path, key):
             self.rows.append(Row(label, withheld_text(one), "withheld"))
         if field.message_type is None or is_value(field.message_type):
-            if present:
+            # A portion's key is in every label below it.
+            if present and not (key and field.name == "key"):
                 self.rows.append(self._value(field, value, path, label, key))
-            return
-        if field.is_repeated:
+        elif present and field.is_repeated:
             for number, item in enumerate(value):
                 own = getattr(item, "key", "")
                 self.message(item, f"{path}.", f"{label}[{own or number}].", own or key)
+            # For example of a kind of entity that is not among the items.
+            self.leftovers(f"{path}.")
         elif present:
             self.message(value, f"{path}.", f"{label}.", key)
-        # An unset member of a oneof has no place of its own: its leftovers come after the last item of the list.
-        if field.containing_oneof is None or len(field.containing_oneof.fields) == 1:
-            self.leftovers(f"{path}.")
+        elif field.containing_oneof is None or len(field.containing_oneof.fields) == 1:
+            self._absent(f"{path}.", f"{label}.", key)
+
+    def _absent(self, path: str, label: str, key: str) -> None:
+        """A message that is not there: what of it was withheld all the same."""
+        for at, one in enumerate(self._withheld):
+            if one.path.startswith(path) and _applies(one.portions, key):
+                self._placed.add(at)
+                self.rows.append(Row(label + one.path.removeprefix(path), withheld_text(one), "withheld"))
 
     def _value(self, field: FieldDescriptor, value: Any, path: str, label: str, key: str) -> Row:
         text = shown(field, value)

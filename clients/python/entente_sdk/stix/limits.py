@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from buf.validate import validate_pb2
 from entente.common.v1 import entity_pb2
 from entente.report.v1 import report_pb2
 

@@ -9,13 +9,13 @@ MUSTs:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from entente.common.v1 import marks_pb2
 from entente_sdk.stix.bundle import Bundle
 from entente_sdk.stix.objects import ObjectError, StixObject
 
-Tlp = marks_pb2.Tlp.ValueType
+Tlp: TypeAlias = marks_pb2.Tlp.ValueType
 
 _LABELS: dict[str, Tlp] = {
     "white": marks_pb2.TLP_CLEAR,
