@@ -16,6 +16,7 @@ import typer
 
 from certs.authority import AgencyCredentials, Authority
 from certs.issuer import DEFAULT_AUDIENCE, LONGEST_LIFE_SECONDS
+from certs.network import create as create_network
 from certs.profiles import DEFAULT_LIFE, LOCAL_HOSTS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The development authority. Not for production.")
@@ -100,6 +101,17 @@ def token(
         )
 
     typer.echo(_attempt(mint))
+
+
+@app.command()
+def network(
+    directory: Folder,
+    listen: Annotated[str, typer.Option(help="Where the broker will listen.")] = "127.0.0.1:8443",
+) -> None:
+    """Make a whole development network: authority, broker, five parties, and a profile for each person."""
+    made = _attempt(lambda: create_network(directory, listen))
+    typer.echo(made.broker_config)
+    typer.echo(made.client_config)
 
 
 Result = TypeVar("Result")

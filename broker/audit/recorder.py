@@ -150,7 +150,13 @@ class Recorder:
             response=released.response,
         )
         visit.closed = True
-        return released.response + receipt_field(encoded, await self._durable(encoded))
+        try:
+            appended = await self._durable(encoded)
+        except UnavailableError:
+            # A late entry may still become durable: its outcome says that nothing was handed over.
+            self._outcomes.append(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.UNAVAILABLE.name))
+            raise
+        return released.response + receipt_field(encoded, appended)
 
     async def refused(self, visit: Visit, error: BrokerError, status: StatusCode) -> RefusedError:
         """The refusal, once it is on the ledger. When the ledger is down, UNAVAILABLE without a receipt."""

@@ -71,7 +71,8 @@ class DisclosureGroup:
     """Records of one answer that share one plan: what of them was released and what was not.
 
     `records` are (record id, version); they are committed to in the leaf, never written there in clear.
-    released and withheld are schema paths without index, disjoint, and together the whole schema (audit invariant 12).
+    released, withheld and transformed are schema paths without index, disjoint for each portion, and together the whole
+    schema (audit invariant 12).
     """
 
     plan: str

@@ -13,6 +13,7 @@ confirm a condition on hidden content.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,9 +24,12 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     Table,
+    Text,
     and_,
     bindparam,
+    column,
     exists,
+    func,
     literal,
     or_,
     select,
@@ -78,7 +82,7 @@ class _Shape:
     """What a statement depends on, so that each is built once."""
 
     values: int
-    words: int
+    words: bool
     word_classes: int
     originator: bool
     reference: bool
@@ -97,7 +101,7 @@ def search(
     driven = bool(wanted.values or wanted.words or wanted.reference)
     shape = _Shape(
         values=len(wanted.values),
-        words=len(wanted.words),
+        words=bool(wanted.words),
         word_classes=len(wanted.word_classes),
         originator=wanted.originator is not None,
         reference=wanted.reference is not None,
@@ -144,9 +148,10 @@ def _parameters(grant: Grant, wanted: Conditions, visible: int, below: int, most
     for n, field_class in enumerate(wanted.word_classes):
         values[f"word_class_{n}"] = field_class
         values[f"word_flags_{n}"] = flags(_full(grant, field_class))
-    # The longest word is likely the rarest; it drives the scan.
-    for n, word in enumerate(sorted(wanted.words, key=lambda w: (-len(w), w))):
-        values[f"word_{n}"] = word
+    if wanted.words:
+        # The longest word is likely the rarest; where no value does, it drives the scan.
+        values["word"] = max(wanted.words, key=lambda word: (len(word), word))
+        values["all_words"] = json.dumps(wanted.words)
     if wanted.reference is not None:
         values["holder"], values["source"], values["reference"] = wanted.reference
     return values
@@ -157,12 +162,14 @@ _BY_SEQ = Prepared(VERSIONS.where(listed(version.c.seq, bindparam("found"))).ord
 
 @lru_cache(maxsize=256)
 def _statement(shape: _Shape) -> Prepared:
-    """The seqs of a page. Driven by the first value or word where there is one, else by the records themselves."""
-    tests = list(_index_tests(shape))
-    if not tests:
+    """The seqs of a page. Driven by the first value or the word where there is one, else by the records themselves."""
+    tests = list(_value_tests(shape.values))
+    if not tests and not shape.words:
         return _page(_record_statement(shape), record.c.seq)
-    table, matches = tests[0]
+    table, matches = tests[0] if tests else (word_index, _word_tests(word_index, bindparam("word"), shape))
     others = [_holds(other, test, table) for other, test in tests[1:]]
+    if shape.words:
+        others.append(_all_words(table, shape))
     of_record = exists(
         select(literal(1))
         .select_from(record)
@@ -203,11 +210,11 @@ def _record_tests(shape: _Shape) -> Iterator[ColumnElement[bool]]:
         yield record.c.record_id == held.scalar_subquery()
 
 
-Matches = tuple[Table, list[ColumnElement[bool]]]
+Test = tuple[Table, list[ColumnElement[bool]]]
 
 
-def _index_tests(shape: _Shape) -> Iterator[Matches]:
-    for n in range(shape.values):
+def _value_tests(values: int) -> Iterator[Test]:
+    for n in range(values):
         table: Table = value_index if n == 0 else value_index.alias(f"value_{n}")  # type: ignore[assignment]
         yield (
             table,
@@ -217,10 +224,20 @@ def _index_tests(shape: _Shape) -> Iterator[Matches]:
                 _released(table, f"value_class_{n}", f"value_flags_{n}"),
             ],
         )
-    for n in range(shape.words):
-        table = word_index if n == 0 else word_index.alias(f"word_{n}")  # type: ignore[assignment]
-        places = [_released(table, f"word_class_{p}", f"word_flags_{p}") for p in range(shape.word_classes)]
-        yield table, [table.c.word == bindparam(f"word_{n}"), or_(*places)]
+
+
+def _word_tests(table: Table, word: ColumnElement[str], shape: _Shape) -> list[ColumnElement[bool]]:
+    places = [_released(table, f"word_class_{p}", f"word_flags_{p}") for p in range(shape.word_classes)]
+    return [table.c.word == word, or_(*places)]
+
+
+def _all_words(driver: Table, shape: _Shape) -> ColumnElement[bool]:
+    """There is no word asked for that the driver's record does not hold where the caller sees it."""
+    asked = func.json_each(bindparam("all_words")).table_valued(column("value", Text), name="asked")
+    held: Table = word_index.alias("held")  # type: ignore[assignment]
+    tests = _word_tests(held, asked.c.value, shape)
+    found = select(literal(1)).select_from(held).where(held.c.seq == driver.c.seq, *tests).correlate(driver, asked)
+    return ~exists(select(literal(1)).select_from(asked).where(~exists(found)).correlate(driver))
 
 
 def _released(table: Table, field_class: str, full: str) -> ColumnElement[bool]:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, String, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from broker.domain.directory import Agency, AgencyFacts, Agreement
 from broker.domain.grant import Grant
 from broker.domain.marks import MarkSet
 from broker.store import directory, mark_sets, records
-from broker.store.drafts import IndexedValue, IndexedWord, NewVersion, Outcome
+from broker.store.drafts import NewVersion, Outcome
 from broker.store.fresh import require_fresh
-from broker.store.prepared import driver_of
+from broker.store.prepared import Prepared, driver_of
 from broker.store.records import StoredVersion, pack, unpack
 from broker.store.schema import (
     change,
@@ -32,49 +32,53 @@ from broker.store.schema import (
 
 Rebind = Callable[[int, tuple[int, ...], bytes], tuple[int, tuple[int, ...]]]
 
-_ADD_CHANGE = insert(change).returning(change.c.seq)
-_ADD_RECORD = insert(record)
-_ADD_VERSION = insert(version)
-_ADD_VALUES = insert(value_index)
-_ADD_WORDS = insert(word_index)
-_ADD_REFERENCES = insert(external_reference)
-_ADD_OUTCOME = insert(idempotency)
-_NOW = select(record.c.seq, record.c.mark_set, record.c.version).where(record.c.record_id == bindparam("wanted"))
-_MOVE = (
+_ADDED = ("record_id", "version", "kind", "exchange_id")
+_ADD_CHANGE = Prepared(insert(change).values({name: bindparam(name) for name in _ADDED}).returning(change.c.seq))
+_ADD_RECORD = Prepared(insert(record))
+_ADD_VERSION = Prepared(insert(version))
+_ADD_VALUES = Prepared(insert(value_index))
+_ADD_WORDS = Prepared(insert(word_index))
+_ADD_REFERENCES = Prepared(insert(external_reference))
+_ADD_OUTCOME = Prepared(insert(idempotency))
+_wanted = bindparam("wanted", type_=String())
+_NOW = Prepared(select(record.c.seq, record.c.mark_set, record.c.version).where(record.c.record_id == _wanted))
+_MOVE = Prepared(
     update(record)
-    .where(record.c.record_id == bindparam("wanted"))
-    .values(
-        version=bindparam("new_version"),
-        seq=bindparam("new_seq"),
-        mark_set=bindparam("new_mark_set"),
-        active=bindparam("new_active"),
-        updated_us=bindparam("new_updated_us"),
+    .where(record.c.record_id == _wanted)
+    .values({name: bindparam(f"new_{name}") for name in ("version", "seq", "mark_set", "active", "updated_us")})
+)
+_DROP_VALUES = Prepared(delete(value_index).where(value_index.c.seq == bindparam("old")))
+_DROP_WORDS = Prepared(delete(word_index).where(word_index.c.seq == bindparam("old")))
+_DROP_REFERENCES = Prepared(delete(external_reference).where(external_reference.c.record_id == _wanted))
+_HOLDER = Prepared(
+    select(external_reference.c.record_id).where(
+        external_reference.c.originator == bindparam("originator"),
+        external_reference.c.source == bindparam("source"),
+        external_reference.c.reference == bindparam("reference"),
     )
 )
-_DROP_VALUES = delete(value_index).where(value_index.c.seq == bindparam("old"))
-_DROP_WORDS = delete(word_index).where(word_index.c.seq == bindparam("old"))
-_DROP_REFERENCES = delete(external_reference).where(external_reference.c.record_id == bindparam("wanted"))
-_HOLDER = select(external_reference.c.record_id).where(
-    external_reference.c.originator == bindparam("originator"),
-    external_reference.c.source == bindparam("source"),
-    external_reference.c.reference == bindparam("reference"),
+_OUTCOME = Prepared(
+    select(idempotency.c.digest, idempotency.c.envelope, idempotency.c.record_id, idempotency.c.version).where(
+        idempotency.c.agency == bindparam("for_agency"),
+        idempotency.c.method == bindparam("for_method"),
+        idempotency.c.key == bindparam("for_key"),
+    )
 )
-_OUTCOME = select(idempotency).where(
-    idempotency.c.agency == bindparam("for_agency"),
-    idempotency.c.method == bindparam("for_method"),
-    idempotency.c.key == bindparam("for_key"),
+_PAST = Prepared(
+    select(version.c.seq, version.c.mark_set, version.c.portion_mark_sets, version.c.payload).where(
+        version.c.record_id == _wanted, version.c.version < bindparam("below")
+    )
 )
-_PAST = select(version.c.seq, version.c.mark_set, version.c.portion_mark_sets, version.c.payload).where(
-    version.c.record_id == bindparam("wanted"), version.c.version < bindparam("below")
-)
-_REBIND = (
+_REBIND = Prepared(
     update(version)
     .where(version.c.seq == bindparam("at"))
     .values(mark_set=bindparam("new_mark_set"), portion_mark_sets=bindparam("new_portions"))
 )
 _COUNT = upsert(mark_set_count)
-_COUNT = _COUNT.on_conflict_do_update(
-    index_elements=["mark_set"], set_={"records": mark_set_count.c.records + _COUNT.excluded.records}
+_ADD_COUNT = Prepared(
+    _COUNT.on_conflict_do_update(
+        index_elements=["mark_set"], set_={"records": mark_set_count.c.records + _COUNT.excluded.records}
+    )
 )
 
 
@@ -113,22 +117,22 @@ class WriteTransaction:
     def reference_holder(self, grant: Grant, originator: str, source: str, reference: str) -> tuple[bool, str]:
         """(taken?, the record that holds it if the grant shows it, else "") for one of the originator's references."""
         values = {"originator": originator, "source": source, "reference": reference}
-        holder = self._connection.execute(_HOLDER, values).scalar()
-        if holder is None:
+        row = _HOLDER.first(self._driver, values)
+        if row is None:
             return False, ""
-        seen = self.find(grant, holder, agency=originator)
-        return True, "" if seen is None or seen.as_pointer else holder
+        seen = self.find(grant, row[0], agency=originator)
+        return True, "" if seen is None or seen.as_pointer else seen.record_id
 
     def recall(self, agency: str, method: str, key: str) -> Outcome | None:
         """What was answered under this key, or None."""
         values = {"for_agency": agency, "for_method": method, "for_key": key}
-        row = self._connection.execute(_OUTCOME, values).first()
-        return None if row is None else Outcome(row.digest, row.envelope, row.record_id, row.version)
+        row = _OUTCOME.first(self._driver, values)
+        return None if row is None else Outcome(*row)
 
     def remember(self, agency: str, method: str, key: str, outcome: Outcome, time_us: int) -> None:
         """Keep the answer under its key."""
-        self._connection.execute(
-            _ADD_OUTCOME,
+        _ADD_OUTCOME.run(
+            self._driver,
             {
                 "agency": agency,
                 "method": method,
@@ -148,8 +152,8 @@ class WriteTransaction:
             self._add_record(new, seq)
         else:
             self._supersede(new, seq)
-        self._connection.execute(
-            _ADD_VERSION,
+        _ADD_VERSION.run(
+            self._driver,
             {
                 "seq": seq,
                 "record_id": new.record_id,
@@ -164,7 +168,7 @@ class WriteTransaction:
             },
         )
         self._index(new, seq)
-        self._connection.execute(_COUNT, {"mark_set": new.mark_set, "records": 1})
+        _ADD_COUNT.run(self._driver, {"mark_set": new.mark_set, "records": 1})
         self.changed = True
 
     def rebind(self, record_id: str, below: int, decide: Rebind) -> None:
@@ -172,27 +176,21 @@ class WriteTransaction:
 
         Nothing that is read here is returned: this is how a restriction reaches a record's past.
         """
-        for row in self._connection.execute(_PAST, {"wanted": record_id, "below": below}).all():
-            before = row.mark_set, unpack(row.portion_mark_sets)
-            after = decide(*before, row.payload)
+        for seq, mark_set, portions, payload in _PAST.all(self._driver, {"wanted": record_id, "below": below}):
+            before = mark_set, unpack(portions)
+            after = decide(*before, payload)
             if after != before:
-                self._connection.execute(
-                    _REBIND, {"at": row.seq, "new_mark_set": after[0], "new_portions": pack(after[1])}
-                )
+                values = {"at": seq, "new_mark_set": after[0], "new_portions": pack(after[1])}
+                _REBIND.run(self._driver, values)
 
     def _add_change(self, new: NewVersion) -> int:
-        values = {
-            "record_id": new.record_id,
-            "version": new.version,
-            "kind": new.kind,
-            "exchange_id": new.exchange_id,
-        }
-        seq: int = self._connection.execute(_ADD_CHANGE, values).scalar_one()
-        return seq
+        row = _ADD_CHANGE.first(self._driver, {name: getattr(new, name) for name in _ADDED})
+        assert row is not None
+        return int(row[0])
 
     def _add_record(self, new: NewVersion, seq: int) -> None:
-        self._connection.execute(
-            _ADD_RECORD,
+        _ADD_RECORD.run(
+            self._driver,
             {
                 "record_id": new.record_id,
                 "record_type": new.record_type,
@@ -206,15 +204,16 @@ class WriteTransaction:
         )
 
     def _supersede(self, new: NewVersion, seq: int) -> None:
-        old = self._connection.execute(_NOW, {"wanted": new.record_id}).one()
-        if old.version != new.version - 1:
+        row = _NOW.first(self._driver, {"wanted": new.record_id})
+        if row is None or row[2] != new.version - 1:
             raise ValueError("a version follows the latest one")
+        old_seq, old_mark_set, _ = row
         for drop in (_DROP_VALUES, _DROP_WORDS):
-            self._connection.execute(drop, {"old": old.seq})
-        self._connection.execute(_DROP_REFERENCES, {"wanted": new.record_id})
-        self._connection.execute(_COUNT, {"mark_set": old.mark_set, "records": -1})
-        self._connection.execute(
-            _MOVE,
+            drop.run(self._driver, {"old": old_seq})
+        _DROP_REFERENCES.run(self._driver, {"wanted": new.record_id})
+        _ADD_COUNT.run(self._driver, {"mark_set": old_mark_set, "records": -1})
+        _MOVE.run(
+            self._driver,
             {
                 "wanted": new.record_id,
                 "new_version": new.version,
@@ -226,16 +225,14 @@ class WriteTransaction:
         )
 
     def _index(self, new: NewVersion, seq: int) -> None:
-        values = [{**_row(one), "seq": seq} for one in dict.fromkeys(new.values)]
-        words = [{**_row(one), "seq": seq} for one in dict.fromkeys(new.words)]
-        references = [
-            {"originator": new.originator, "source": source, "reference": reference, "record_id": new.record_id}
-            for source, reference in new.references
-        ]
-        for statement, rows in ((_ADD_VALUES, values), (_ADD_WORDS, words), (_ADD_REFERENCES, references)):
-            if rows:
-                self._connection.execute(statement, rows)
-
-
-def _row(one: IndexedValue | IndexedWord) -> dict[str, object]:
-    return {name: getattr(one, name) for name in one.__dataclass_fields__}
+        """Index rows in the order of their tables' columns."""
+        _ADD_VALUES.many(
+            self._driver,
+            [(v.kind, v.value, seq, v.field_class, v.portion, v.container) for v in dict.fromkeys(new.values)],
+        )
+        _ADD_WORDS.many(
+            self._driver, [(w.word, seq, w.field_class, w.portion, w.container) for w in dict.fromkeys(new.words)]
+        )
+        _ADD_REFERENCES.many(
+            self._driver, [(new.originator, source, reference, new.record_id) for source, reference in new.references]
+        )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from entente.directory.v1 import directory_service_pb2 as directory
 from entente_sdk import AsyncEntente, Entente, RetryPolicy
+from entente_sdk.cli import application
 from tests.support.fake_broker import FakeBroker
 
+Run = Callable[..., Result]
 QUICK = RetryPolicy(attempts=3, first_wait_seconds=0.01, longest_wait_seconds=0.02)
 
 
@@ -52,3 +56,19 @@ class Colour:
 @pytest.fixture(params=[AsyncEntente, Entente], ids=["async", "sync"])
 def colour(request: pytest.FixtureRequest) -> Colour:
     return Colour(request.param)
+
+
+@pytest.fixture
+def run(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("ENTENTE_CONFIG", str(broker.config()))
+    for name in [name for name in os.environ if name.startswith("ENTENTE_") and name != "ENTENTE_CONFIG"]:
+        monkeypatch.delenv(name)
+    app = application()
+
+    def invoke(*arguments: str, **options: Any) -> Result:
+        result = CliRunner().invoke(app, list(arguments), **options)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+        return result
+
+    return invoke

@@ -7,16 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 import typer
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from certs.authority import Authority
 from entente.common.v1 import exchange_pb2
@@ -24,29 +22,13 @@ from entente.directory.v1 import directory_pb2
 from entente.directory.v1 import directory_service_pb2 as directory
 from entente_sdk.cli import application, extensions
 from entente_tlog.note import Signer
+from tests.clients.conftest import Run
 from tests.support.fake_broker import FakeBroker, Refuse
 
 ROOT = Path(__file__).resolve().parents[2]
 WHO_AM_I = "/entente.directory.v1.DirectoryService/WhoAmI"
 AGENCIES = "/entente.directory.v1.DirectoryService/"
 Code = grpc.StatusCode
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("ENTENTE_CONFIG", str(broker.config()))
-    for name in [name for name in os.environ if name.startswith("ENTENTE_") and name != "ENTENTE_CONFIG"]:
-        monkeypatch.delenv(name)
-    app = application()
-
-    def invoke(*arguments: str, **options: Any) -> Result:
-        result = CliRunner().invoke(app, list(arguments), **options)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
-        return result
-
-    return invoke
 
 
 def test_whoami_shows_the_caller_and_what_may_be_done(run: Run, broker: FakeBroker) -> None:

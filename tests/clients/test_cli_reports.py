@@ -18,10 +18,8 @@ from entente_sdk.reports import parse_report
 from entente_tlog import tiles
 from entente_tlog.checkpoint import Checkpoint
 from entente_tlog.merkle import Tree, leaf_hash
-from tests.clients.test_cli import Run, run
+from tests.clients.conftest import Run
 from tests.support.fake_broker import ORIGIN, FakeBroker, Refuse
-
-__all__ = ["run"]
 
 REPORTS = "/entente.report.v1.ReportService/"
 AUDIT = "/entente.audit.v1.AuditService/"

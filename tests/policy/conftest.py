@@ -13,6 +13,9 @@ from broker.domain.clock import SystemClock
 from tests.support.opa import opa_server
 from tests.support.questions import BUNDLE
 
+# These tests ask what OPA answers; how soon it must is asked in `test_broken_opa`.
+PATIENT_S = 20.0
+
 __all__ = ["opa_server"]
 
 
@@ -28,7 +31,7 @@ async def embedded() -> AsyncIterator[EmbeddedEngine]:
 @pytest.fixture
 async def opa(opa_server: str) -> AsyncIterator[OpaEngine]:
     """A real OPA, connected."""
-    engine = OpaEngine(BUNDLE, OpaAddress(opa_server), SystemClock())
+    engine = OpaEngine(BUNDLE, OpaAddress(opa_server), SystemClock(), deadline_s=PATIENT_S)
     await engine.start()
     yield engine
     await engine.close()

@@ -21,7 +21,9 @@ from tests.support.engines import ALL_GRANTED, ALLOWED, FakeOpa
 from tests.support.opa import running_opa
 from tests.support.questions import BUNDLE, CATALOGUE, GET_REPORT, FakeClock, caller, marks, world
 
-REFUSED_WITHIN_S = 0.3
+PATIENT_S = 20.0
+REFUSED_WITHIN_S = 1.0
+"""The deadline is a quarter of this: tests share their machine."""
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ async def test_a_broken_opa_is_a_refusal_in_time(
     with pytest.raises(UnavailableError) as refused:
         await decider.decide(caller(), rule, Justification("INVESTIGATION"))
     assert refused.value.reason == "POLICY_UNAVAILABLE"
-    assert time.monotonic() - started < REFUSED_WITHIN_S + 0.1  # the machine's own noise
+    assert time.monotonic() - started < REFUSED_WITHIN_S
 
 
 async def test_the_breaker_spares_a_dead_opa_and_tries_again(fake: tuple[FakeOpa, OpaEngine, FakeClock]) -> None:
@@ -102,7 +104,7 @@ async def test_a_server_with_other_policies_does_not_start(tmp_path: Path) -> No
     )
     other.write(tmp_path)
     with running_opa(tmp_path) as url:
-        engine = OpaEngine(BUNDLE, OpaAddress(url), SystemClock())
+        engine = OpaEngine(BUNDLE, OpaAddress(url), SystemClock(), deadline_s=PATIENT_S)
         with pytest.raises(UnavailableError) as refused:
             await engine.start()
         await engine.close()
@@ -113,7 +115,7 @@ async def test_a_unix_socket_serves_too(tmp_path: Path) -> None:
     BUNDLE.write(tmp_path / "bundle")
     socket = tmp_path / "opa.sock"
     with running_opa(tmp_path / "bundle", socket_path=socket) as url:
-        engine = OpaEngine(BUNDLE, OpaAddress(url), SystemClock())
+        engine = OpaEngine(BUNDLE, OpaAddress(url), SystemClock(), deadline_s=PATIENT_S)
         await engine.start()
         await engine.close()
 

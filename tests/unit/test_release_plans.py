@@ -129,6 +129,13 @@ def test_presence_of_a_frame_tells_nothing_of_what_was_withheld_in_it() -> None:
     assert _release(bare, levels)[0] == _release(framed, levels)[0]
 
 
+def test_the_kind_of_an_entity_is_released_though_nothing_in_it_is() -> None:
+    _, found = released({})
+    assert [entity.WhichOneof("kind") for entity in found.entities] == [
+        member.name for member in entity_pb2.Entity.DESCRIPTOR.oneofs_by_name["kind"].fields
+    ]
+
+
 def test_present_and_empty_recipients_stay_present() -> None:
     report = report_pb2.Report()
     report.header.record_id = "0" * 32
@@ -173,6 +180,17 @@ def test_unmarked_answers_need_their_class_granted() -> None:
     inside = under("agency", filled.canaries)
     assert leaks(granted, inside) == set(inside)
     assert refused == b""
+
+
+def test_elements_of_which_nothing_is_released_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    response = directory_service_pb2.WhoAmIResponse
+    source = response()
+    source.capabilities.add(method="hidden")
+    source.capabilities.add(method="hidden", rule="shown")
+    withheld = {"method"}
+    monkeypatch.setattr(plans, "treatment", lambda rule, levels: "" if rule.name in withheld else FULL)
+    out = Releaser().release(Answer(envelope=source.SerializeToString()), response, grant()).response
+    assert [one.rule for one in response.FromString(out).capabilities] == ["shown"]
 
 
 def test_withheld_audit_entries_are_not_even_counted() -> None:

@@ -125,9 +125,8 @@ async def test_a_key_given_twice_and_a_link_without_an_end_are_refused(desk: Des
 
 async def test_portions_inherit_and_get_mark_sets_of_their_own(desk: Desk) -> None:
     secret = marks_pb2.Marks(classification=marks_pb2.CLASSIFICATION_SECRET)
-    made = await desk.submit(
-        report(lines=[line("1", "x"), line("2", "y", marks=secret)], entities=[person("a", "Ana")])
-    )
+    lines = [line("1", "x"), line("2", "y", marks=secret)]
+    made = await desk.submit(report(lines=lines, entities=[person("a", "Ana")]))
     (item,) = desk.get(made.record_id).items
     assert item.portion_mark_sets[0] == item.portion_mark_sets[2] == item.mark_set
     strict = dict(desk.store.mark_sets(0))[item.portion_mark_sets[1]]

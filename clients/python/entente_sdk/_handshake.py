@@ -17,15 +17,16 @@ from entente_sdk._channel import read
 from entente_sdk.errors import HandshakeError
 from entente_sdk.profile import Profile
 
-TRY_SECONDS = 3.0
+TRY_SECONDS = 2.0
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH = 62, 64
 _NOT_YET_VALID, _EXPIRED = 9, 10
 
 
 def explain(profile: Profile) -> HandshakeError | None:
-    """What is wrong with the handshake, or None when it is not the handshake that fails. Blocks up to 3 s."""
+    """What is wrong with the handshake, or None when something else fails. Blocks a few seconds at most."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(profile.ca)
     context.set_alpn_protocols(["h2"])
     if profile.certificate is not None and profile.key is not None:

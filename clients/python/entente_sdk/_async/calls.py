@@ -52,7 +52,8 @@ class AsyncCalls:
                 raw = await self.transport().unary(method.path, exchange.request, metadata, budget.remaining_seconds())
             except grpc.RpcError as error:
                 failed = failure(error)
-                await self.raise_handshake(failed)
+                if budget.attempts_made == 0:
+                    await self.raise_handshake(failed)
                 wait = budget.next_wait(failed.code)
                 if wait is None:
                     raise failed.error(exchange) from None

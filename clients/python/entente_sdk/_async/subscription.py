@@ -145,7 +145,8 @@ class AsyncSubscription:
         assert self._exchange is not None
         exchange = self._exchange
         await self.close()
-        await self._calls.raise_handshake(failed)
+        if self._failures == 0:
+            await self._calls.raise_handshake(failed)
         self._failures += 1
         skips = self._start.from_now and self._received > 0
         renewed = failed.reason in RENEWED

@@ -146,7 +146,8 @@ class Subscription:
         assert self._exchange is not None
         exchange = self._exchange
         self.close()
-        self._calls.raise_handshake(failed)
+        if self._failures == 0:
+            self._calls.raise_handshake(failed)
         self._failures += 1
         skips = self._start.from_now and self._received > 0
         renewed = failed.reason in RENEWED

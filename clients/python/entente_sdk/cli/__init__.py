@@ -14,6 +14,7 @@ import typer
 MODULES = (
     "whoami",
     "report",
+    "import_",
     "agency",
     "audit",
     "receipt",

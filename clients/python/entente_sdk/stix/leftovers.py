@@ -10,8 +10,8 @@ from entente_sdk.stix.bundle import COLLECTION, Bundle
 from entente_sdk.stix.objects import StixObject
 from entente_sdk.stix.rows import Outcome, Row
 
-_SOFTWARE = "software is no person, object, location or event, and no report of this bundle names it"
-_KNOWLEDGE = "general knowledge of methods and defence, which is about no group or campaign"
+_SOFTWARE = "software is outside POLE, and no group or campaign of this bundle uses it"
+_KNOWLEDGE = "knowledge of methods or defence: about no group or campaign"
 _REASONS = {
     "malware": _SOFTWARE,
     "tool": _SOFTWARE,

@@ -21,6 +21,8 @@ from entente_sdk.stix.mapping import DEPRECATED, MODIFIED, MappedReport
 from entente_sdk.stix.relations import REPORTED
 from entente_sdk.stix.stamps import Stamp, stamp_of, time_of, without_stamp
 
+SPARE = "No longer used: what it said is in the lines above, or was withdrawn."
+
 Item = TypeVar("Item", report_pb2.ReportLine, entity_pb2.Entity, entity_pb2.Link)
 
 
@@ -156,14 +158,24 @@ def _replace(items: object, new: dict[str, list[Item]], taken: set[str]) -> None
 
 
 def _rekeyed(new: list[Item], old: list[Item]) -> list[Item]:
+    """The new items under the old ones' keys. A line that is left over stays, emptied: who does not handle sources may
+    not remove a line, because it could name one."""
     for one, before in zip(new, old, strict=False):
         one.key = before.key
-    return new
+    made = list(new)
+    for number, before in enumerate(old[len(new) :], len(new) + 1):
+        if isinstance(before, report_pb2.ReportLine):
+            stamp = stamp_of(before)
+            spare = report_pb2.ReportLine(key=before.key, information=SPARE, grading=before.grading)
+            spare.provenance.text = f"{stamp}, part {number} of {len(old)}"
+            spare.provenance.grading.CopyFrom(before.grading)
+            made.append(spare)
+    return made
 
 
 def _tighten(held: marks_pb2.Marks, asked: marks_pb2.Marks) -> None:
-    """In place. Unstated counts as loosest for TLP, which the broker treats more strictly than CLEAR: it stays."""
-    if held.tlp and asked.tlp > held.tlp:
+    """In place. A record without a TLP label is under its agreements: stricter than GREEN, looser than AMBER."""
+    if asked.tlp > (held.tlp or marks_pb2.TLP_GREEN):
         held.tlp = asked.tlp
     if asked.classification > held.classification:
         held.classification = asked.classification

@@ -1,4 +1,4 @@
-"""What to do about one report, given what the broker holds: pure, so that it can be shown before anything is written."""
+"""What to do about one report, given what the broker holds: pure, so it can be shown before anything is written."""
 
 from __future__ import annotations
 

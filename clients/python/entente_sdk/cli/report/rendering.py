@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from entente.common.v1 import record_pb2
 from entente.report.v1 import report_pb2
 from entente_sdk.answers import Answer
 from entente_sdk.cli.disclosed import field_text, level, rows
@@ -30,6 +31,8 @@ def list_line(disclosed: report_pb2.DisclosedReport) -> tuple[str | tuple[str, s
         pointer = disclosed.pointer
         return (pointer.record_id, pointer.originator, "", "", (title, style), level(disclosed))
     header = disclosed.report.header
+    if not title and header.state == record_pb2.RECORD_STATE_RETRACTED:
+        title, style = "(retracted)", "dim"
     updated = value_text(header.update_time) if header.HasField("update_time") else ""
     version = str(header.version) if header.HasField("version") else ""
     return (header.record_id, header.originator, version, updated, (title, style), level(disclosed))
