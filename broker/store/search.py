@@ -14,7 +14,7 @@ confirm a condition on hidden content.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -170,12 +170,7 @@ def _statement(shape: _Shape) -> Prepared:
     others = [_holds(other, test, table) for other, test in tests[1:]]
     if shape.words:
         others.append(_all_words(table, shape))
-    of_record = exists(
-        select(literal(1))
-        .select_from(record)
-        .where(record.c.seq == table.c.seq, *_record_tests(shape))
-        .correlate(table)
-    )
+    of_record = _holds(record, _record_tests(shape), table)
     driven = select(table.c.seq).distinct().where(*matches, *others, of_record, table.c.seq < bindparam("below"))
     return _page(driven, table.c.seq)
 
@@ -242,10 +237,11 @@ def _all_words(driver: Table, shape: _Shape) -> ColumnElement[bool]:
 
 def _released(table: Table, field_class: str, full: str) -> ColumnElement[bool]:
     """The row's class is released in full on both of its mark sets."""
-    both = (flagged(bindparam(full, type_=LargeBinary()), column) for column in (table.c.portion, table.c.container))
+    marks = (table.c.portion, table.c.container)
+    both = (flagged(bindparam(full, type_=LargeBinary()), number) for number in marks)
     return and_(table.c.field_class == bindparam(field_class), *both)
 
 
-def _holds(table: Table, test: list[ColumnElement[bool]], driver: Table) -> ColumnElement[bool]:
+def _holds(table: Table, test: Iterable[ColumnElement[bool]], driver: Table) -> ColumnElement[bool]:
     found = select(literal(1)).select_from(table).where(table.c.seq == driver.c.seq, *test)
     return exists(found.correlate(driver))

@@ -23,6 +23,9 @@ from buf.validate import validate_pb2
 Canaries = Mapping[str, tuple[str | bytes, ...]]
 
 _LEAST_BYTES = 8
+NUMBER_MARKER = b"\xca\xdb\xec\x7d"
+# The same four bytes as a varint's first four groups of seven bits.
+_VARINT_MARKER = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(b"\xca\xdb\xec\xfd"))
 _FLOATS = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
 
 
@@ -34,12 +37,15 @@ class Filled:
     canaries: Canaries
 
 
-def fill(message_type: type[Message], seed: int = 0, *, variant: int = 0) -> Filled:
+def fill(message_type: type[Message], seed: int = 0, *, variant: int = 0, marker: str = "") -> Filled:
     """Every field set: of a repeated message one element for each member of its oneof; of a single one the `variant`th.
+
+    With a `marker` (hex digits) every text canary begins with it, and every number canary with `NUMBER_MARKER`, so that
+    a `Finder` looks for thousands of them at once.
 
     Links join the first two entities, so that they are released; their ends are no canaries then.
     """
-    filler = _Filler(random.Random(seed), variant)
+    filler = _Filler(random.Random(seed), variant, marker)
     message = message_type()
     filler.message(message, "", variant)
     for link in getattr(message, "links", ()):
@@ -50,9 +56,10 @@ def fill(message_type: type[Message], seed: int = 0, *, variant: int = 0) -> Fil
 
 
 class _Filler:
-    def __init__(self, chance: random.Random, variant: int) -> None:
+    def __init__(self, chance: random.Random, variant: int, marker: str) -> None:
         self._chance = chance
         self._variant = variant
+        self._marker = marker
         self.canaries: dict[str, list[str | bytes]] = {}
 
     def message(self, message: Message, prefix: str, variant: int) -> None:
@@ -84,27 +91,30 @@ class _Filler:
         if field.type == FieldDescriptor.TYPE_BOOL:
             return True
         value = self._number(field) if field.type not in _TEXTS else self._text(field)
-        if any(len(needle) >= _LEAST_BYTES for needle in _plain(value)):
-            self.canaries.setdefault(path, []).extend(_plain(value))
+        if any(len(needle) >= _LEAST_BYTES for needle in plain(value)):
+            self.canaries.setdefault(path, []).extend(plain(value))
         return value
 
     def _number(self, field: FieldDescriptor) -> int | float:
         rules = _constraints(field)
         if field.type in _FLOATS:
             bound = rules.double.lte or 1000.0
-            return round(self._chance.uniform(-bound, bound), 7)
+            value = round(self._chance.uniform(-bound, bound), 7)
+            packed = struct.pack("<d", value)
+            return float(struct.unpack("<d", NUMBER_MARKER + packed[4:])[0]) if self._marker else value
         if field.type in (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT32):
             return self._chance.randint(max(1, rules.int32.gte), min(rules.int32.lte or 2**31 - 1, 28 * 2**26))
-        return self._chance.randrange(2**49, 2**53)
+        value = self._chance.randrange(2**49, 2**53)
+        return value >> 28 << 28 | _VARINT_MARKER if self._marker else value
 
     def _text(self, field: FieldDescriptor) -> str | bytes:
-        token = f"{self._chance.getrandbits(128):032x}"
+        token = f"{self._marker}{self._chance.getrandbits(128):032x}"[:32]
         if field.type == FieldDescriptor.TYPE_BYTES:
             return token.encode()
         rules = _constraints(field)
         text = rules.repeated.items.string if field.is_repeated else rules.string
         letters = "".join(self._chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=2))
-        for candidate in (f"q{token[:13]}", token, f"{token[:12]}.example/{token[12:24]}", letters):
+        for candidate in (f"q{token[:15]}", token, f"{token[:12]}.example/{token[12:24]}", letters):
             if re.search(text.pattern, candidate) and len(candidate) <= (text.max_len or 10_000):
                 return candidate
         raise AssertionError(f"no canary fits {field.full_name}: teach tests/support/canary.py its pattern")
@@ -127,7 +137,7 @@ def _variants(message: Descriptor) -> int:
     return max([2, *(len(oneof.fields) for oneof in message.oneofs)])
 
 
-def _plain(value: object) -> tuple[str | bytes, ...]:
+def plain(value: object) -> tuple[str | bytes, ...]:
     """The forms in which a value lies in protobuf and in text."""
     if isinstance(value, str | bytes):
         return (value,)
@@ -165,6 +175,46 @@ def _encodings(raw: bytes) -> Iterable[bytes]:
     if text:
         yield json.dumps(text)[1:-1].encode()
         yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
+
+
+class Finder:
+    """Finds any of thousands of canaries in bytes, in every encoding that `leaks` knows. Each has a number.
+
+    They must share few beginnings (`fill(marker=...)`): bytes are searched for those, and only then compared.
+    """
+
+    def __init__(self, canaries: Mapping[str | bytes, int]) -> None:
+        self._words = {form.encode(): number for form, number in canaries.items() if isinstance(form, str)}
+        self._heads: dict[bytes, dict[bytes, int]] = {}
+        for form, number in canaries.items():
+            if _LEAST_BYTES <= len(form) and not (isinstance(form, str) and _DECIMAL.fullmatch(form)):
+                raw = form.encode() if isinstance(form, str) else form
+                for needle in {*_encodings(raw), raw.hex().encode()}:
+                    self._add(needle, number)
+        assert len(self._heads) < _MOST_HEADS, f"{len(self._heads)} beginnings: fill with one marker"
+
+    def _add(self, needle: bytes, number: int) -> None:
+        found = self._heads.setdefault(needle[:_HEAD], {})
+        assert found.setdefault(needle[_HEAD:_NEEDLE], number) == number, "two canaries are alike"
+
+    def find(self, haystack: bytes) -> set[int]:
+        """The numbers of the canaries in these bytes."""
+        found = {self._words[word] for word in _WORD.findall(haystack) if word in self._words}
+        for text in {haystack, haystack.lower()}:
+            for head, tails in self._heads.items():
+                at = text.find(head)
+                while at >= 0:
+                    number = tails.get(text[at + _HEAD : at + _NEEDLE]) if len(text) >= at + _HEAD else None
+                    if number is not None:
+                        found.add(number)
+                    at = text.find(head, at + 1)
+        return found
+
+
+# Base64 of the shortest canary, without the groups of three bytes that it shares, has this many known characters.
+_NEEDLE, _HEAD, _MOST_HEADS = 12, 4, 64
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?|[0-9.]+e-[0-9]+")
+_WORD = re.compile(rb"-?[0-9]+\.[0-9]+|[0-9a-f]{15,}|[0-9]{12,}")
 
 
 def under(path: str, canaries: Canaries) -> Canaries:

@@ -24,6 +24,13 @@ FIELD_CLASSES = tuple(
 POLICY = PolicyReference(engine="hand", bundle="0" * 64, data=0, decision_id="0" * 32, input_hash="0" * 64)
 
 
+def _no_rule(name: str, number: int, full: bool) -> tuple[str, str]:
+    return "hand", "NOT_GRANTED"
+
+
+NOBODY = Grant(0, 0, {}, frozenset(), 0, 0, 2**53 - 1, POLICY, b"{}", _no_rule)
+
+
 def grant_rows(
     store: Store,
     rows: Iterable[int],
@@ -54,7 +61,7 @@ def grant_rows(
         valid_until_us=2**53 - 1,
         policy=POLICY,
         policy_input=b"{}",
-        explain=lambda name, number, full: ("hand", "NOT_GRANTED"),
+        explain=_no_rule,
     )
 
 

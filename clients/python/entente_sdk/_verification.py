@@ -9,11 +9,9 @@ MUSTs, beyond those of `entente_tlog.receipt`:
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -22,10 +20,8 @@ from entente_sdk._methods import Method
 from entente_sdk.answers import Answer, Checkpoint, Receipt
 from entente_sdk.errors import ReceiptError
 from entente_tlog import errors as tlog
-from entente_tlog import proof as proofs
-from entente_tlog.checkpoint import peek
 from entente_tlog.commitment import content_hash
-from entente_tlog.receipt import LogKey, VerifiedReceipt, parse_receipt, verify_receipt, verify_refusal
+from entente_tlog.receipt import LogKey, VerifiedReceipt, verify_receipt, verify_refusal
 
 CLOCK_TOLERANCE_SECONDS = 120
 M = TypeVar("M", bound=Message)
@@ -65,7 +61,9 @@ class Exchange:
     def refusal(self, raw: bytes, reason: str, exchange_id: str) -> Receipt:
         """The verified receipt of a refusal. Raises ReceiptError."""
         try:
-            verified = self._refusal(raw)
+            verified = verify_refusal(
+                request=self.request, receipt=raw, keys=self.keys, not_before_us=self.not_before_us
+            )
         except tlog.ReceiptError as error:
             raise _refused(error, exchange_id) from error
         leaf = verified.leaf
@@ -76,48 +74,9 @@ class Exchange:
             raise ReceiptError("RECEIPT_WRONG_CONTENT", "the ledger's entry is of another refusal")
         return _receipt(verified)
 
-    def _refusal(self, raw: bytes) -> VerifiedReceipt:
-        try:
-            return verify_refusal(request=self.request, receipt=raw, keys=self.keys, not_before_us=self.not_before_us)
-        except tlog.ReceiptError as error:
-            if error.reason != "wrong_request":
-                raise
-            unread = verify_unread(raw, self.keys, self.not_before_us)
-            if unread is None:
-                raise
-            return unread
-
     def _check_method(self, leaf: Mapping[str, Any]) -> None:
         if leaf.get("method", self.path) != self.path:
             raise ReceiptError("RECEIPT_WRONG_REQUEST", "the ledger's entry is of another method")
-
-
-def verify_unread(raw: bytes, keys: tuple[LogKey, ...], not_before_us: int) -> VerifiedReceipt | None:
-    """The receipt of a refusal that came before a byte of the request was read: its entry binds no request.
-
-    None when the entry does bind one. Everything else must hold as in `verify_refusal`; raises its ReceiptError.
-    """
-    receipt = parse_receipt(raw)
-    leaf = json.loads(receipt.leaf)
-    if "request_hash" in leaf:
-        return None
-    written_us = int(datetime.fromisoformat(leaf["time_utc"]).timestamp() * 1_000_000)
-    try:
-        proof = proofs.parse(receipt.proof)
-        origin = peek(proof.checkpoint).origin
-    except tlog.FormatError as error:
-        raise tlog.ReceiptError("malformed", f"the proof: {error}") from error
-    named = [key for key in keys if key.verifier.name == origin]
-    if not named:
-        raise tlog.ReceiptError("unknown_log", "no trusted key bears the log's name")
-    current = [key.verifier for key in named if key.not_before_us <= written_us <= key.not_after_us]
-    if not current or written_us < not_before_us:
-        raise tlog.ReceiptError("stale", "the entry lies outside the time of the log's key, or before the call")
-    try:
-        checkpoint = proofs.verify(proof, receipt.leaf, current)
-    except (tlog.FormatError, tlog.VerificationError) as error:
-        raise tlog.ReceiptError("bad_proof", str(error)) from error
-    return VerifiedReceipt(leaf, receipt.leaf, receipt.salt, proof.index, origin, checkpoint.size, checkpoint.root, b"")
 
 
 def _receipt(verified: VerifiedReceipt) -> Receipt:

@@ -164,16 +164,29 @@ def verify_receipt(
 def verify_refusal(
     *, request: bytes, receipt: bytes, keys: Iterable[LogKey], not_before_us: int = 0
 ) -> VerifiedReceipt:
-    """Verify the Receipt message in a refusal's details: it binds the request; there is no response."""
-    return _verify(parse_receipt(receipt), request, b"", keys, not_before_us)
+    """Verify the Receipt message in a refusal's details: it binds the request; there is no response.
+
+    A refusal that came before a byte of the request was read (no valid certificate or token) binds no request.
+    """
+    parsed = parse_receipt(receipt)
+    leaf, _ = _leaf(parsed.leaf)
+    if "request_hash" not in leaf:
+        return _proven(parsed, b"", keys, not_before_us)
+    return _verify(parsed, request, b"", keys, not_before_us)
 
 
 def _verify(
     receipt: Receipt, request: bytes, body: bytes, keys: Iterable[LogKey], not_before_us: int
 ) -> VerifiedReceipt:
-    leaf, written_us = _leaf(receipt.leaf)
+    leaf, _ = _leaf(receipt.leaf)
     if not _same(leaf.get("request_hash"), content_hash(receipt.salt, request)):
         raise ReceiptError("wrong_request", "the ledger's entry is for another request")
+    return _proven(receipt, body, keys, not_before_us)
+
+
+def _proven(receipt: Receipt, body: bytes, keys: Iterable[LogKey], not_before_us: int) -> VerifiedReceipt:
+    """The receipt, once its proof holds under a trusted key that was in its time."""
+    leaf, written_us = _leaf(receipt.leaf)
     try:
         proof = proofs.parse(receipt.proof)
         origin = checkpoints.peek(proof.checkpoint).origin

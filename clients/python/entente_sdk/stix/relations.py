@@ -70,7 +70,7 @@ def relation_of(bundle: Bundle, thing: StixObject) -> Relation | str:
     between = f"{kind} from {source_type} to {target_type}"
     uses = kind == "uses" and source_type in REPORTED and target_type in SOFTWARE
     if not uses and not (kind in LINK_TYPES and source_type in REPORTED and target_type in REPORTED):
-        return f"{between}: no group or campaign is linked by it"
+        return f"{between}: not between groups, campaigns and the software they use"
     source, target = bundle.objects.get(source_id), bundle.objects.get(target_id)
     if source is None or target is None:
         return f"{between}: {source_id if source is None else target_id} is not in the bundle"
