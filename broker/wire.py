@@ -18,18 +18,21 @@ FIRST_MESSAGE_SECONDS = 10.0
 class Wire:
     """One call on the transport. Methods are raw: bytes in, bytes out; nothing is parsed here."""
 
-    __slots__ = ("_context", "address")
+    __slots__ = ("_auth", "_context", "address")
 
     def __init__(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         self._context = context
+        self._auth: Mapping[str, Sequence[bytes]] | None = None
         self.address = context.peer()
 
     @property
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
         """The TLS session's properties, the peer's certificate among them."""
-        found: Any = self._context.auth_context()
-        properties: Mapping[str, Sequence[bytes]] = found
-        return properties
+        if self._auth is None:
+            # A connection's session does not change; gRPC copies it out at every call.
+            found: Any = self._context.auth_context()
+            self._auth = found
+        return self._auth
 
     @property
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
@@ -39,23 +42,26 @@ class Wire:
 
     async def first_message(self) -> bytes:
         """The first message's bytes. Raises RequestError when none comes, LimitError over 1 MiB."""
-        try:
-            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-                return checked(await self._context.read())
-        except TimeoutError:
-            raise RequestError("REQUEST_MALFORMED", "no message came within 10 s; send the request") from None
+        message, _ = await self._read(1)
+        return message
 
     async def only_message(self) -> bytes:
         """The one message of a unary call; a second one is refused."""
-        message = await self.first_message()
-        try:
-            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-                second: Any = await self._context.read()
-        except TimeoutError:
-            raise RequestError("REQUEST_MALFORMED", "the request was not ended; half-close after it") from None
+        message, second = await self._read(2)
         if second is not grpc.aio.EOF:
             raise RequestError("TOO_MANY_MESSAGES", "this method takes one message; send one")
         return message
+
+    async def _read(self, messages: int) -> tuple[bytes, Any]:
+        """The first message, and what came as the second where one is read for. One deadline over both."""
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                message = checked(await self._context.read())
+                return message, await self._context.read() if messages == 2 else None
+        except TimeoutError:
+            raise RequestError(
+                "REQUEST_MALFORMED", "the request did not come, or did not end, within 10 s; send it and half-close"
+            ) from None
 
     async def next_message(self) -> bytes | None:
         """The next message of a stream, or None when the client has ended its side."""

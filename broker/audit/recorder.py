@@ -11,6 +11,7 @@ MUSTs:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections import Counter
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from broker.domain.exchange import DisclosureGroup, Exchange, Justification
 from broker.domain.grant import Grant
 
 LEDGER_SECONDS = 1.0
+LEDGER_DOWN = "LEDGER_UNAVAILABLE"
 # Outcomes wait for company this long; a release without one within five minutes counts as indeterminate.
 OUTCOME_SECONDS = 0.5
 OUTCOMES_PER_LEAF = 400
@@ -96,9 +98,8 @@ class Visit:
 
     def call(self, request: object) -> Call:
         """The decided call, for its handler."""
-        return Call(
-            self.exchange, self.known_caller, self.known_grant, self.justification, request, self.request or b""
-        )
+        digest = hashlib.sha256(self.request or b"").digest()
+        return Call(self.exchange, self.known_caller, self.known_grant, self.justification, request, digest)
 
 
 class Recorder:
@@ -168,6 +169,10 @@ class Recorder:
                 visit, phase="release", outcome=outcome, type_="denial", status=status, error=error, response=b""
             )
             visit.closed = True
+            if error.reason == LEDGER_DOWN:
+                # It has had its second: the denial is queued behind what is late, and nobody waits for it.
+                self._queue(encoded).add_done_callback(_retrieve)
+                return RefusedError(error, status, visit.exchange.exchange_id, b"")
             receipt = receipt_message(encoded, await self._durable(encoded))
         except BrokerError as down:
             return RefusedError(down, StatusCode.UNAVAILABLE, visit.exchange.exchange_id, b"")

@@ -50,7 +50,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One decided call, as handlers get it. `request` is a parsed and validated protobuf message."""
+    """One decided call, as handlers get it.
+
+    `request` is a parsed and validated protobuf message, `request_digest` the SHA-256 of its bytes as received.
+    """
 
     exchange: Exchange
     caller: Caller
