@@ -148,6 +148,7 @@ class Broker:
         """Close the port, end the calls, flush the ledger."""
         if self._server is not None:
             await self._health.enter_graceful_shutdown()
+            self.streams.shut_down()
             await self._server.stop(SHUTDOWN_SECONDS)
         if self._housekeeper is not None:
             self._housekeeper.cancel()

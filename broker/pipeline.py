@@ -97,6 +97,7 @@ class Pipeline:
         rule = await self.enter(visit, wire)
         visit.request = await wire.only_message()
         request, visit.justification = admit(rule, visit.request)
+        visit.target = getattr(request, "record_id", "")
         for _ in range(DECISIONS_PER_CALL):
             await self.decide(visit, rule)
             if rule.write:

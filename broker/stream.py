@@ -50,6 +50,12 @@ class StreamRunner:
     def __init__(self, pipeline: Pipeline, openers: dict[str, Callable[[Call, Any], Subscription]]) -> None:
         self._pipeline = pipeline
         self._openers = openers
+        self._links: set[_Link] = set()
+
+    def shut_down(self) -> None:
+        """End every stream, saying why: a client that is told resumes elsewhere at once."""
+        for link in self._links:
+            link.fail(UnavailableError("SHUTTING_DOWN", "the broker is stopping; connect again and resume"))
 
     async def run(self, path: str, wire: Wire) -> AsyncIterator[bytes]:
         """The stream's messages. Raises RefusedError; a cancelled stream is on record."""
@@ -64,6 +70,7 @@ class StreamRunner:
             await self._pipeline.decide(visit, rule)
             subscription = self._openers[path](visit.call(start), start.start)  # type: ignore[attr-defined]
             link = _Link(wire, rule, visit, self._pipeline.recorder, asyncio.current_task())
+            self._links.add(link)
             async for message in self._batches(visit, wire, rule, subscription, link, start):
                 yield message
             # The client ended its side; when that was before the first batch, this is the only entry.
@@ -77,6 +84,7 @@ class StreamRunner:
             raise await self._pipeline.defect(visit, defect) from None
         finally:
             if link is not None:
+                self._links.discard(link)
                 link.close()
 
     async def _batches(
@@ -155,6 +163,11 @@ class _Link:
             return work.result()
         finally:
             work.cancel()
+
+    def fail(self, error: BrokerError) -> None:
+        """End the stream with this refusal, unless it has one already."""
+        self._failure = self._failure or error
+        self._changed.set()
 
     def close(self) -> None:
         """Stop reading and watching. What was not acknowledged may or may not have arrived."""

@@ -80,6 +80,7 @@ class Visit:
     request: bytes | None = None
     justification: Justification | None = None
     grant: Grant | None = None
+    target: str = ""
     salt: bytes | None = None
     intended: bool = False
     closed: bool = False
@@ -166,7 +167,15 @@ class Recorder:
             unknown = visit.intended and status == StatusCode.INTERNAL
             outcome = "indeterminate" if unknown else "denied"
             encoded = self._encode(
-                visit, phase="release", outcome=outcome, type_="denial", status=status, error=error, response=b""
+                visit,
+                phase="release",
+                outcome=outcome,
+                type_="denial",
+                status=status,
+                error=error,
+                # Whether there is such a record or not: who tried to see it belongs to its history.
+                touched=((visit.target, 0),) if visit.target else (),
+                response=b"",
             )
             visit.closed = True
             if error.reason == LEDGER_DOWN:

@@ -185,3 +185,12 @@ def test_grpc_is_not_loaded_before_the_program_has_set_its_tls() -> None:
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_rule_is_said_in_words(run: Run) -> None:
+    shown = run("rule", "provenance_role")
+    assert shown.exit_code == 0
+    assert "officers and analysts" in shown.stdout
+    unknown = run("rule", "no_such_rule")
+    assert unknown.exit_code == 2
+    assert "entente rule" in unknown.stderr

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from entente.access.v1 import access_pb2
-from entente.common.v1 import exchange_pb2, marks_pb2, record_pb2
+from entente.common.v1 import exchange_pb2, grading_pb2, marks_pb2, record_pb2
 from entente.report.v1 import report_pb2
 from entente_sdk.stix.mapping import MappedReport, Sharing, map_bundle
 from entente_sdk.stix.merge import SPARE, held_modified, merged
 from entente_sdk.stix.objects import ObjectError
 from entente_sdk.stix.plan import Held, decide, held_from
 from entente_sdk.stix.rows import Outcome
-from tests.support.stix_bundles import FIRST, SECOND, THIRD, bundle, group, joined, thing
+from tests.support.stix_bundles import SECOND, THIRD, bundle, group, joined, thing
 
 RED = "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"
 
@@ -112,6 +112,30 @@ def test_what_people_added_stays() -> None:
     assert after.internal_notes == "ours"
 
 
+def test_of_the_same_version_what_people_made_of_it_stays() -> None:
+    before = stored(mapped(*SMALL).report)
+    line = before.lines[0]
+    line.grading.grading_3x5x2.assessment = grading_pb2.ASSESSMENT_CORROBORATED
+    line.information = "first, as we know it"
+    line.marks.classification = marks_pb2.CLASSIFICATION_SECRET
+    line.provenance.source_reference = "S-17"
+    before.entities[0].marks.classification = marks_pb2.CLASSIFICATION_SECRET
+    assert decide(mapped(*SMALL), Held("0" * 32, "e", before)).outcome is Outcome.UNCHANGED
+    after = merged(before, mapped(group("a", SECOND, description="x" * 40_000), *SMALL[1:]))
+    assert after.lines[0].grading.grading_3x5x2.assessment == grading_pb2.ASSESSMENT_NOT_KNOWN
+    assert after.lines[0].provenance.source_reference == "S-17"
+    for portion in (*after.lines[:2], after.entities[0]):
+        assert portion.marks.classification == marks_pb2.CLASSIFICATION_SECRET
+
+
+def test_a_label_that_the_bundle_tightens_reaches_what_is_held() -> None:
+    before = stored(mapped(*SMALL).report)
+    after = merged(before, mapped(A, {**B, "object_marking_refs": [RED]}, *SMALL[2:]))
+    assert [line.marks.tlp for line in after.lines] == [0, 0, marks_pb2.TLP_RED]
+    assert [entity.marks.tlp for entity in after.entities] == [0, marks_pb2.TLP_RED]
+    assert [link.marks.tlp for link in after.links] == [marks_pb2.TLP_RED]
+
+
 def test_a_description_that_shrinks_empties_the_lines_that_it_no_longer_needs() -> None:
     long = mapped(group("a", description="x" * 40_000))
     short = mapped(group("a", SECOND, description="short"))
@@ -177,6 +201,16 @@ def test_a_portions_label_is_dropped_where_the_record_is_as_strict(tlp: marks_pb
     assert plan.outcome is Outcome.UNCHANGED
 
 
+def test_a_record_that_is_tightened_takes_its_portions_along() -> None:
+    amber = group("b", object_marking_refs=["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"])
+    before = stored(mapped(A, amber, joined(A, "related-to", amber)).report)
+    assert before.lines[1].marks.tlp == marks_pb2.TLP_AMBER
+    red = {**A, "object_marking_refs": [RED]}
+    after = merged(before, mapped(red, amber, joined(A, "related-to", amber)))
+    assert after.header.marks.tlp == marks_pb2.TLP_RED
+    assert not any(portion.HasField("marks") for portion in (*after.lines, *after.entities, *after.links))
+
+
 def test_what_cannot_be_read_back_is_not_written_over() -> None:
     disclosed = report_pb2.DisclosedReport(report=stored(mapped(*SMALL).report))
     disclosed.disclosure.withheld.add(
@@ -204,4 +238,3 @@ def test_what_no_longer_fits_with_what_is_held_is_said() -> None:
     more = mapped(A, *tools, *(joined(A, "uses", tool) for tool in tools))
     with pytest.raises(ObjectError, match="at most 200 fit"):
         decide(more, Held("0" * 32, "e", before))
-    assert FIRST < SECOND

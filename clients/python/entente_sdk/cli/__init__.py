@@ -18,7 +18,9 @@ MODULES = (
     "agency",
     "audit",
     "receipt",
+    "rule",
     "config",
+    "demo",
     "extensions",
 )
 

@@ -119,6 +119,9 @@ class _Walk:
         for one in self._generalised:
             if one.path == path and _applies(one.portions, key):
                 form = words(access_pb2.Generalisation.DESCRIPTOR, one.generalisation)
+                if one.generalisation == access_pb2.GENERALISATION_KEEP:
+                    # Of a value with several parts, those that are coarse already were kept: a date's year.
+                    form = "coarse parts only"
                 return Row(label, f"{text}  (generalised: {form}; {one.rule or 'no rule named'})", "generalised")
         return Row(label, text)
 

@@ -19,7 +19,6 @@ from entente_sdk._async.client import AsyncEntente
 from entente_sdk.cli.command import command, explain
 from entente_sdk.cli.command import exit_code as code_of
 from entente_sdk.cli.session import Session, console, print_table, say
-from entente_sdk.cli.text import safe
 from entente_sdk.cli.values import enum_name
 from entente_sdk.errors import ConfigurationError, EntenteError
 from entente_sdk.retries import RetryPolicy
@@ -225,6 +224,6 @@ def _list_reasons(run: _Run, outcome: Outcome) -> None:
 def _list_rows(run: _Run, outcome: Outcome, style: str = "yellow") -> None:
     found = [row for row in run.rows if row.outcome is outcome]
     for row in found[:_SHOWN]:
-        say(f"{outcome.value}: {row.stix_id} {safe(row.name)}: {row.detail}", style)
+        say(f"{outcome.value}: {row.stix_id} {row.name}: {row.detail}", style)
     if len(found) > _SHOWN:
         say(f"... and {len(found) - _SHOWN} more {outcome.value}", style)

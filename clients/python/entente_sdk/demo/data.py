@@ -1,4 +1,4 @@
-"""The demo's reports. Everything in them is invented: places, people, plates; the phone is of a range kept for drama."""
+"""The demo's reports, all invented: places, people, plates; the phone's number is of the range kept for drama."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def street_report() -> report_pb2.Report:
             "internal_notes": "Ask Sgt Vetch for overtime.",
             "lines": [_seen_line(), _protected_line()],
             "entities": _street_entities(),
-            "links": [{"key": "uses", "from_key": "driver", "to_key": "phone", "type": "USES", "grading": _TOLD}],
+            "links": [{"key": "uses", "from_key": "driver", "to_key": "phone", "type": "USES"}],
         }
     )
 
@@ -48,7 +48,7 @@ def _seen_line() -> dict[str, Any]:
         "key": "seen",
         "information": "Two men load parcels at 05:40.",
         "grading": _SEEN,
-        "provenance": {"text": "Seen on patrol.", "grading": _SEEN, "source_reference": "Patrol 118"},
+        "provenance": {"text": "Seen on patrol.", "source_reference": "Patrol 118"},
     }
 
 
@@ -58,7 +58,7 @@ def _protected_line() -> dict[str, Any]:
         "marks": {"sanitisation": "SOURCE_PROTECTED", "handling_code": "C", "handling_conditions": ["A2"]},
         "information": "The driver will threaten a witness.",
         "grading": _TOLD,
-        "provenance": {"text": "Told in confidence.", "grading": _TOLD, "source_reference": "Source HERON"},
+        "provenance": {"text": "Told in confidence.", "source_reference": "Source HERON"},
     }
 
 
@@ -67,7 +67,7 @@ def _street_entities() -> list[dict[str, Any]]:
     return [
         {"key": "driver", "person": {"name": "Jory Marsh-Example", "birth_date": {"year": 1991, "month": 4}}},
         {"key": "phone", "phone": {"number": PHONE}},
-        {"key": "van", "vehicle": {"plate": "NX99 DMO", "make": "Invented Van", "colour": "blue"}},
+        {"key": "van", "vehicle": {"plate": "NX99 DMO", "colour": "blue"}},
         {"key": "unit", "location": place},
     ]
 
@@ -100,7 +100,7 @@ def assessment(record_id: str, version: int) -> report_pb2.Report:
                 {"key": "group", "organisation": {"name": "Lamplighters", "kind": "organised crime group"}},
                 {"key": "driver", "person": {"name": "Jory Marsh-Example", "role": "courier"}},
             ],
-            "links": [{"key": "of", "from_key": "driver", "to_key": "group", "type": "MEMBER_OF", "grading": _TOLD}],
+            "links": [{"key": "of", "from_key": "driver", "to_key": "group", "type": "MEMBER_OF"}],
         }
     )
 

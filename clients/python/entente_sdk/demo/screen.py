@@ -29,8 +29,9 @@ class Screen:
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """A step's heading; an error within names the step."""
+        if self._steps:
+            self.console.print()
         self._steps += 1
-        self.console.print()
         self.console.print(f"[bold]{self._steps}. {escape(title)}[/bold]")
         with step_named(title):
             yield

@@ -56,10 +56,18 @@ class Broker:
         while not any(line.startswith(SERVING) for line in self._lines()):
             code = self._process.poll()
             if code is not None:
-                raise self._not_started(f"it ended with status {code}")
+                raise DemoError("the broker did not start", "BROKER_NOT_STARTED")
             if time.monotonic() > deadline:
-                raise self._not_started(f"it did not serve within {START_SECONDS:.0f} s")
+                why = f"the broker did not serve within {START_SECONDS:.0f} s. {self._log_end()}"
+                raise DemoError(why, "BROKER_NOT_STARTED")
             time.sleep(POLL_SECONDS)
+
+    def explain_end(self, error: DemoError) -> None:
+        """Raises DemoError with the end of its log where it has ended by itself: that is why the demo failed."""
+        code = self._process.poll()
+        if code is not None:
+            why = f"{error.message}. The broker ended by itself, with status {code}. {self._log_end()}"
+            raise DemoError(why, error.reason) from error
 
     def stop(self) -> None:
         """Ask it to stop; after 20 s, end it."""
@@ -74,9 +82,8 @@ class Broker:
     def _lines(self) -> list[str]:
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()
 
-    def _not_started(self, why: str) -> DemoError:
-        shown = "\n".join(self._lines()[-LOG_LINES_SHOWN:]) or "(its log is empty)"
-        return DemoError(f"the broker did not start: {why}. The end of its log:\n{shown}", "BROKER_NOT_STARTED")
+    def _log_end(self) -> str:
+        return "\n".join(["The end of its log:", *self._lines()[-LOG_LINES_SHOWN:]])
 
 
 @contextlib.contextmanager
@@ -107,13 +114,15 @@ def running_broker(directory: Path) -> Iterator[Broker]:
         needed = "the demo runs a broker: pip install 'entente[broker]'"
         raise DemoError(f"{needed} (missing: {', '.join(missing)})", "BROKER_MISSING")
     net = network.create(directory, f"127.0.0.1:{free_port()}")
-    with _signals_interrupt():
-        broker = Broker(net, directory / "broker.log")
-        try:
-            broker.wait_until_it_serves()
-            yield broker
-        finally:
-            broker.stop()
+    broker = Broker(net, directory / "broker.log")
+    try:
+        broker.wait_until_it_serves()
+        yield broker
+    except DemoError as error:
+        broker.explain_end(error)
+        raise
+    finally:
+        broker.stop()
 
 
 def free_port() -> int:
@@ -124,7 +133,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """SIGTERM, and SIGHUP where there is one, interrupt as Ctrl-C does, so that nothing is left running."""
     names = [signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])]
     before = {name: signal.signal(name, signal.default_int_handler) for name in names}

@@ -2,9 +2,10 @@
 
 MUSTs:
 1. what has no stamp was written by people and stays as it is;
-2. an item is replaced only by one made from the same STIX object in the same or a newer version;
+2. an item is replaced only by one made from a newer version of the same STIX object: of the same version, what people
+   made of it stays, such as a better grade;
 3. what the bundle does not hold stays: another bundle, of another domain, may have brought it;
-4. marks are tightened where the bundle or the caller asks for it, and never loosened;
+4. marks are tightened where the bundle or the caller asks for it, and never loosened; a source's identity stays;
 5. merging the same report twice changes nothing.
 
 So the order in which bundles are imported does not matter, nor does an import that was cut off.
@@ -19,7 +20,7 @@ from entente.common.v1 import entity_pb2, marks_pb2
 from entente.report.v1 import report_pb2
 from entente_sdk.stix.mapping import DEPRECATED, MODIFIED, MappedReport
 from entente_sdk.stix.relations import REPORTED
-from entente_sdk.stix.stamps import Stamp, stamp_of, time_of, without_stamp
+from entente_sdk.stix.stamps import Stamp, stamp_of, time_of
 
 SPARE = "No longer used: what it said is in the lines above, or was withdrawn."
 
@@ -44,14 +45,15 @@ class _Merge:
         self._mapped = mapped
         self._new = report_pb2.Report()
         self._new.CopyFrom(mapped.report)
-        had, has = time_of(held_modified(held, mapped.stix_id)), time_of(mapped.modified)
-        self._current, self._newer = has >= had, has > had
+        self._newer = time_of(mapped.modified) > time_of(held_modified(held, mapped.stix_id))
         self.report = report_pb2.Report()
         self.report.CopyFrom(held)
-        if self._current:
+        if self._newer:
             self._head()
-        _tighten(self.report.header.marks, self._new.header.marks)
-        _inherit(self._new, self.report.header.marks.tlp)
+        marks = self.report.header.marks
+        if _tighten(marks, self._new.header.marks):
+            _inherit(self.report, marks)
+        _inherit(self._new, marks)
         taken = self._taken()
         self._lines(taken)
         self._entities()
@@ -75,23 +77,16 @@ class _Merge:
 
     def _taken(self) -> set[str]:
         """The STIX ids whose lines and links come from the bundle; of the others the held ones stay."""
-        held = _by_stamp(self.report.lines)
-        return {
-            stix_id for stix_id, lines in _by_stamp(self._new.lines).items() if self._is_newer(held, stix_id, lines)
-        }
+        held = {stix_id: lines[0] for stix_id, lines in _by_stamp(self.report.lines).items()}
+        new = _by_stamp(self._new.lines)
+        return {stix_id for stix_id in new if stix_id not in held or self._is_newer(new[stix_id][0], held[stix_id])}
 
-    def _is_newer(
-        self, held: dict[str, list[report_pb2.ReportLine]], stix_id: str, lines: list[report_pb2.ReportLine]
-    ) -> bool:
-        if stix_id not in held:
-            return True
-        if stix_id == self._mapped.stix_id:
-            return self._current
-        new, old = stamp_of(lines[0]), stamp_of(held[stix_id][0])
-        assert new is not None
-        assert old is not None
+    def _is_newer(self, new: report_pb2.ReportLine, old: report_pb2.ReportLine) -> bool:
+        now, was = stamp_of(new), stamp_of(old)
+        assert now is not None
+        assert was is not None
         # What has no versions of its own (a licence, a collection's name) follows the object.
-        return new.time >= old.time if new.modified else self._newer
+        return now.time > was.time if now.modified and now.id != self._mapped.stix_id else self._newer
 
     def _lines(self, taken: set[str]) -> None:
         _replace(self.report.lines, _by_stamp(self._new.lines), taken)
@@ -110,17 +105,19 @@ class _Merge:
                 continue
             keys[entity.key] = old.key
             if self._says_more(stamp, entity, old):
-                entity.key = old.key
-                old.CopyFrom(entity)
+                (kept,) = _carried([entity], [old])
+                old.CopyFrom(kept)
+            else:
+                _tighten_portion(old, entity)
         for link in self._new.links:
             link.from_key, link.to_key = keys[link.from_key], keys[link.to_key]
 
     def _says_more(self, stamp: Stamp, new: entity_pb2.Entity, old: entity_pb2.Entity) -> bool:
         if stamp.id == self._mapped.stix_id:
-            return self._current
+            return self._newer
         was = stamp_of(old)
         # Another report's object, by name alone: its new version matters only where the name changed.
-        return was is not None and stamp.time >= was.time and without_stamp(new) != without_stamp(old)
+        return was is not None and stamp.time > was.time and _named(new) != _named(old)
 
     def _links(self, taken: set[str]) -> None:
         new = _by_stamp(self._new.links)
@@ -136,8 +133,12 @@ def _by_stamp(items: Iterable[Item]) -> dict[str, list[Item]]:
     return found
 
 
+def _named(entity: entity_pb2.Entity) -> str:
+    return entity.event.name if entity.HasField("event") else entity.organisation.name
+
+
 def _replace(items: object, new: dict[str, list[Item]], taken: set[str]) -> None:
-    """Put the taken objects' new items in the place of the held ones, under the held ones' keys; add what is new."""
+    """Put the taken objects' new items in the place of the held ones, and add what is not held."""
     held: list[Item] = list(items)  # type: ignore[call-overload]
     groups = _by_stamp(held)
     made: list[Item] = []
@@ -145,10 +146,12 @@ def _replace(items: object, new: dict[str, list[Item]], taken: set[str]) -> None
     for item in held:
         stamp = stamp_of(item)
         if stamp is None or stamp.id not in taken:
+            if stamp is not None and stamp.id in new:
+                _tighten_portion(item, new[stamp.id][0])
             made.append(item)
         elif stamp.id not in done:
             done.add(stamp.id)
-            made += _rekeyed(new.get(stamp.id, []), groups[stamp.id])
+            made += _carried(new.get(stamp.id, []), groups[stamp.id])
     for stix_id, added in new.items():
         if stix_id in taken and stix_id not in done:
             made += added
@@ -157,34 +160,67 @@ def _replace(items: object, new: dict[str, list[Item]], taken: set[str]) -> None
     items.extend(copies)  # type: ignore[attr-defined]
 
 
-def _rekeyed(new: list[Item], old: list[Item]) -> list[Item]:
-    """The new items under the old ones' keys. A line that is left over stays, emptied: who does not handle sources may
-    not remove a line, because it could name one."""
-    for one, before in zip(new, old, strict=False):
-        one.key = before.key
+def _carried(new: list[Item], old: list[Item]) -> list[Item]:
+    """The new items with what stays of the old ones: keys, marks, sources. A line that is left over stays, emptied: who
+    does not handle sources may not remove a line, because it could name one."""
     made = list(new)
-    for number, before in enumerate(old[len(new) :], len(new) + 1):
-        if isinstance(before, report_pb2.ReportLine):
-            stamp = stamp_of(before)
-            spare = report_pb2.ReportLine(key=before.key, information=SPARE, grading=before.grading)
-            spare.provenance.text = f"{stamp}, part {number} of {len(old)}"
-            spare.provenance.grading.CopyFrom(before.grading)
+    for number, item in enumerate(new):
+        before = old[min(number, len(old) - 1)]
+        if number < len(old):
+            item.key = before.key
+            if isinstance(item, report_pb2.ReportLine) and isinstance(before, report_pb2.ReportLine):
+                _keep_source(item.provenance, before.provenance)
+        asked = type(item).FromString(item.SerializeToString())
+        if before.HasField("marks"):
+            item.marks.CopyFrom(before.marks)
+        _tighten_portion(item, asked)
+    for number, spare in enumerate(old[len(new) :], len(new) + 1):
+        if isinstance(spare, report_pb2.ReportLine):
+            spare.information = SPARE
+            spare.provenance.text = f"{stamp_of(spare)}, part {number} of {len(old)}"
             made.append(spare)
     return made
 
 
-def _tighten(held: marks_pb2.Marks, asked: marks_pb2.Marks) -> None:
-    """In place. A record without a TLP label is under its agreements: stricter than GREEN, looser than AMBER."""
-    if asked.tlp > (held.tlp or marks_pb2.TLP_GREEN):
+def _keep_source(new: report_pb2.Provenance, old: report_pb2.Provenance) -> None:
+    for name in ("source_reference", "technique"):
+        if old.HasField(name):
+            setattr(new, name, getattr(old, name))
+
+
+def _tighten_portion(
+    held: report_pb2.ReportLine | entity_pb2.Entity | entity_pb2.Link,
+    asked: report_pb2.ReportLine | entity_pb2.Entity | entity_pb2.Link,
+) -> None:
+    """Its own label, in place, where the bundle now asks for a stricter one."""
+    if asked.marks.tlp > held.marks.tlp:
+        held.marks.tlp = asked.marks.tlp
+
+
+def _tighten(held: marks_pb2.Marks, asked: marks_pb2.Marks) -> bool:
+    """In place; whether there was anything to do.
+
+    A record without a TLP label is under its agreements: stricter than GREEN, looser than AMBER.
+    """
+    stricter = asked.tlp > (held.tlp or marks_pb2.TLP_GREEN)
+    higher = asked.classification > held.classification
+    if stricter:
         held.tlp = asked.tlp
-    if asked.classification > held.classification:
+    if higher:
         held.classification = asked.classification
+    return stricter or higher
 
 
-def _inherit(report: report_pb2.Report, tlp: marks_pb2.Tlp.ValueType) -> None:
-    """Drop the labels that the record's own already covers: a portion may only be stricter."""
+def _inherit(report: report_pb2.Report, record: marks_pb2.Marks) -> None:
+    """Drop, in place, what the record's own marks already cover: a portion may only be stricter."""
     portions: list[report_pb2.ReportLine | entity_pb2.Entity | entity_pb2.Link]
     portions = [*report.lines, *report.entities, *report.links]
     for portion in portions:
-        if portion.HasField("marks") and portion.marks.tlp <= tlp:
+        if not portion.HasField("marks"):
+            continue
+        if portion.marks.tlp <= record.tlp:
+            portion.marks.ClearField("tlp")
+        if portion.marks.classification <= record.classification:
+            portion.marks.ClearField("classification")
+        if not portion.marks.ByteSize():
             portion.ClearField("marks")

@@ -59,15 +59,3 @@ def stamp_of(item: report_pb2.ReportLine | entity_pb2.Link | entity_pb2.Entity) 
         text = item.event.description if item.HasField("event") else item.organisation.description
     found = _STAMP.fullmatch(text.partition("\n")[0])
     return Stamp(found["id"], found["modified"] or "") if found else None
-
-
-def without_stamp(entity: entity_pb2.Entity) -> entity_pb2.Entity:
-    """The entity without key and description: what it says."""
-    bare = entity_pb2.Entity()
-    bare.CopyFrom(entity)
-    bare.ClearField("key")
-    if bare.HasField("event"):
-        bare.event.ClearField("description")
-    else:
-        bare.organisation.ClearField("description")
-    return bare

@@ -21,6 +21,11 @@ MEANINGS = {
 }
 
 
+def rules() -> dict[str, Any]:
+    """All rules that are at hand: name -> {reason, text, remedy}. Empty where no policies are installed."""
+    return dict(_texts())
+
+
 def rule_text(rule: str, reason: str) -> str:
     """A rule in a sentence; `reason` is its kind in words, used where the rule's own text is not at hand."""
     found = _texts().get(rule)
