@@ -182,8 +182,11 @@ class AuditIndex:
             return [EntryRow(*row) for row in connection.execute(statement)]
 
     def open_releases(self, before_us: int, limit: int = 1000) -> list[str]:
-        """Exchanges begun before a time that released something, or meant to, and have no outcome yet."""
-        closed = select(_outcomes.c.exchange_id).where(_outcomes.c.exchange_id == _entries.c.exchange_id)
+        """Exchanges begun before a time that released something, or meant to, and have no outcome since."""
+        # An outcome closes what came before it: a stream's next batch opens its exchange again.
+        closed = select(_outcomes.c.exchange_id).where(
+            _outcomes.c.exchange_id == _entries.c.exchange_id, _outcomes.c.index > _entries.c.index
+        )
         later = _entries.alias("later")
         resolved = select(later.c.index).where(
             later.c.exchange_id == _entries.c.exchange_id, later.c.outcome.in_(("denied", "aborted"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Boolean, Engine, create_engine, event
+from sqlalchemy import Engine, Integer, TableValuedAlias, Text, bindparam, column, create_engine, event, func
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -54,7 +54,8 @@ class flagged(FunctionElement[bool]):  # noqa: N801 - it reads as the SQL functi
     A mark set above the string's end, hence above the grant's watermark, is not flagged.
     """
 
-    type = Boolean()
+    # Declared Boolean it would be rendered "... = 1", and computed once more for each row.
+    type = Integer()  # type: ignore[assignment]
     inherit_cache = True
 
 
@@ -70,20 +71,6 @@ def _flagged_on_postgresql(element: flagged, compiler: SQLCompiler, **options: A
     return f"({column} < length({flags}) AND get_byte({flags}, {column}) = 1)"
 
 
-class listed(FunctionElement[bool]):  # noqa: N801 - it reads as the SQL function that it stands for
-    """listed(column, ids): whether the column's integer is in a bound JSON array. One statement for every length."""
-
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(listed, "sqlite")
-def _listed_on_sqlite(element: listed, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({column} IN (SELECT value FROM json_each({ids})))"  # noqa: S608 - bound
-
-
-@compiles(listed, "postgresql")
-def _listed_on_postgresql(element: listed, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({column} IN (SELECT value::bigint FROM json_array_elements_text({ids}::json)))"  # noqa: S608 - bound
+def each(name: str, kind: type[Integer] | type[Text]) -> TableValuedAlias:
+    """The elements of a bound JSON array as rows, in the column `value`: one statement for arrays of every length."""
+    return func.json_each(bindparam(name)).table_valued(column("value", kind), name=f"each_{name}")

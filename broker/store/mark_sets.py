@@ -52,7 +52,7 @@ def flags(bitmap: int) -> bytes:
 
 @lru_cache(maxsize=64)
 def numbers(bitmap: int) -> str:
-    """The ids in a bitmap as a JSON array: what `listed` takes."""
+    """The ids in a bitmap as a JSON array: what `each` takes."""
     return json.dumps([number for number, bit in enumerate(flags(bitmap)) if bit])
 
 

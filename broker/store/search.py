@@ -21,15 +21,13 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     LargeBinary,
-    Select,
     Table,
     Text,
     and_,
     bindparam,
-    column,
     exists,
-    func,
     literal,
     or_,
     select,
@@ -38,7 +36,7 @@ from sqlalchemy import (
 
 from broker.domain.grant import Grant
 from broker.store.counts import VisibleCounts
-from broker.store.engine import flagged, listed
+from broker.store.engine import each, flagged
 from broker.store.fresh import require_fresh
 from broker.store.mark_sets import flags, numbers
 from broker.store.prepared import Driver, Prepared
@@ -98,7 +96,6 @@ def search(
     visible = _visible_rows(grant, wanted)
     if not visible:
         return []
-    driven = bool(wanted.values or wanted.words or wanted.reference)
     shape = _Shape(
         values=len(wanted.values),
         words=bool(wanted.words),
@@ -106,13 +103,14 @@ def search(
         originator=wanted.originator is not None,
         reference=wanted.reference is not None,
         include_retracted=wanted.include_retracted,
-        few=not driven and counts.few(driver, visible),
+        few=counts.few(driver, visible),
     )
     values = _parameters(grant, wanted, visible, LARGEST if below_seq is None else below_seq, most)
     if shape.few:
         values["ids"] = numbers(visible)
-    found = [seq for (seq,) in _statement(shape).all(driver, values)]
-    return [stored(row) for row in _BY_SEQ.all(driver, {"found": str(found)})] if found else []
+    seqs = _statement(shape).all(driver, values)
+    rows = (_BY_SEQ.first(driver, {"at": seq}) for (seq,) in seqs)
+    return [stored(row) for row in rows if row is not None]
 
 
 def _visible_rows(grant: Grant, wanted: Conditions) -> int:
@@ -157,34 +155,40 @@ def _parameters(grant: Grant, wanted: Conditions, visible: int, below: int, most
     return values
 
 
-_BY_SEQ = Prepared(VERSIONS.where(listed(version.c.seq, bindparam("found"))).order_by(version.c.seq.desc()))
+# One look-up for each: a list of them tempts the planner into reading the whole table.
+_BY_SEQ = Prepared(VERSIONS.where(version.c.seq == bindparam("at")))
 
 
 @lru_cache(maxsize=256)
 def _statement(shape: _Shape) -> Prepared:
-    """The seqs of a page. Driven by the first value or the word where there is one, else by the records themselves."""
+    """The seqs of a page, newest first.
+
+    Few visible records are listed and tested; else the first value or the word leads, where there is one; else the
+    records are passed in their order.
+    """
     tests = list(_value_tests(shape.values))
-    if not tests and not shape.words:
-        return _page(_record_statement(shape), record.c.seq)
-    table, matches = tests[0] if tests else (word_index, _word_tests(word_index, bindparam("word"), shape))
-    others = [_holds(other, test, table) for other, test in tests[1:]]
+    if shape.few or not (tests or shape.words):
+        conditions = [_holds(table, test, record) for table, test in tests]
+        if shape.words:
+            conditions.append(_all_words(record, shape))
+        return _page(record, (*_record_tests(shape), *conditions), by_mark_set=shape.few)
+    leader, matches = tests[0] if tests else (word_index, _word_tests(word_index, bindparam("word"), shape))
+    others = [_holds(table, test, leader) for table, test in tests[1:]]
     if shape.words:
-        others.append(_all_words(table, shape))
-    of_record = _holds(record, _record_tests(shape), table)
-    driven = select(table.c.seq).distinct().where(*matches, *others, of_record, table.c.seq < bindparam("below"))
-    return _page(driven, table.c.seq)
+        others.append(_all_words(leader, shape))
+    return _page(leader, (*matches, *others, _holds(record, _record_tests(shape), leader)), by_mark_set=False)
 
 
-def _page(statement: Select[tuple[int]], seq: ColumnElement[int]) -> Prepared:
-    return Prepared(statement.order_by(seq.desc()).limit(bindparam("most")))
-
-
-def _record_statement(shape: _Shape) -> Select[tuple[int]]:
-    statement = select(record.c.seq).where(*_record_tests(shape), record.c.seq < bindparam("below"))
-    if shape.few:
-        statement = statement.where(listed(record.c.mark_set, bindparam("ids")))
-        return statement.with_hint(record, "INDEXED BY record_mark_set", "sqlite")
-    return statement
+def _page(table: Table, conditions: Iterable[ColumnElement[bool]], *, by_mark_set: bool) -> Prepared:
+    seq: ColumnElement[int] = table.c.seq
+    found = select(seq).where(*conditions)
+    if table is not record:
+        found = found.distinct()
+    if by_mark_set:
+        # An expression hides the column's own index from the planner: the list of mark sets has to lead.
+        seq = seq + literal(0)
+        found = found.where(record.c.mark_set.in_(select(each("ids", Integer).c.value)))
+    return Prepared(found.where(seq < bindparam("below")).order_by(seq.desc()).limit(bindparam("most")))
 
 
 def _record_tests(shape: _Shape) -> Iterator[ColumnElement[bool]]:
@@ -228,7 +232,7 @@ def _word_tests(table: Table, word: ColumnElement[str], shape: _Shape) -> list[C
 
 def _all_words(driver: Table, shape: _Shape) -> ColumnElement[bool]:
     """There is no word asked for that the driver's record does not hold where the caller sees it."""
-    asked = func.json_each(bindparam("all_words")).table_valued(column("value", Text), name="asked")
+    asked = each("all_words", Text)
     held: Table = word_index.alias("held")  # type: ignore[assignment]
     tests = _word_tests(held, asked.c.value, shape)
     found = select(literal(1)).select_from(held).where(held.c.seq == driver.c.seq, *tests).correlate(driver, asked)

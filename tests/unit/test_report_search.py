@@ -21,6 +21,12 @@ def store(tmp_path: Path):
     opened.close()
 
 
+@pytest.fixture(autouse=True, params=[0, 4_000], ids=["led by the index", "listed"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which rows are read must find the same."""
+    monkeypatch.setattr("broker.store.counts.FEW", request.param)
+
+
 @pytest.fixture
 def desk(store: Store) -> Desk:
     return Desk(store)

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 
 from broker.domain.answer import Answer, Call
 from broker.domain.clock import Clock
-from broker.domain.errors import AlreadyExistsError
 from broker.domain.marks import MarkSet
 from broker.handle.report import index, merge
 from broker.handle.report.binding import bind_portion, past_marks
-from broker.handle.report.refusals import etag_stale, key_reused, not_found, not_originator, retracted
+from broker.handle.report.loading import load_target, marks_of, refuse_beyond_caller, refuse_taken, replayed
 from broker.handle.report.rules import (
     invalid,
     portion_marks,
-    refuse_beyond,
     refuse_broker_set,
     refuse_loose,
     refuse_repeated_references,
@@ -80,8 +78,8 @@ class Writing:
 
         def work(tx: WriteTransaction) -> Answer:
             tx.require_fresh(call.grant)
-            _refuse_beyond(tx, call, [("report.header", record), *marked])
-            _refuse_taken(tx, call, header)
+            refuse_beyond_caller(tx, call, [("report.header", record), *marked])
+            refuse_taken(tx, call, header)
             change = Change(
                 report,
                 record,
@@ -101,15 +99,15 @@ class Writing:
             refuse_repeated_references(request.report.header.external_references)
 
         def work(tx: WriteTransaction) -> Answer:
-            target = _target(tx, call, request.record_id, request.etag)
+            target = load_target(tx, call, request.record_id, request.etag)
             stored = merge.Stored(
                 report_pb2.Report.FromString(target.payload), target.mark_set, target.portion_mark_sets, call.grant
             )
             merged = merge.merge(stored, request.report, paths)
             change = _amended(tx, call, merged, "header.marks" in paths)
-            _refuse_taken(tx, call, change.report.header)
-            before = dict(zip(_keys(stored.report), _marks(tx, target.portion_mark_sets), strict=True))
-            old_record = _marks(tx, (target.mark_set,))[0]
+            refuse_taken(tx, call, change.report.header)
+            before = dict(zip(_keys(stored.report), marks_of(tx, target.portion_mark_sets), strict=True))
+            old_record = marks_of(tx, (target.mark_set,))[0]
             answer = self._commit(tx, call, request.idempotency_key, change)
             after = dict(zip(_keys(change.report), change.portions, strict=True))
             if old_record != change.record or any(after.get(key, marks) != marks for key, marks in before.items()):
@@ -123,17 +121,17 @@ class Writing:
         refuse_unknown_fields(request)
 
         def work(tx: WriteTransaction) -> Answer:
-            target = _target(tx, call, request.record_id, request.etag)
+            target = load_target(tx, call, request.record_id, request.etag)
             report = report_pb2.Report(header=report_pb2.Report.FromString(target.payload).header)
             report.header.retraction_reason = request.reason
-            (record,) = _marks(tx, (target.mark_set,))
+            (record,) = marks_of(tx, (target.mark_set,))
             change = Change(report, record, (), "RETRACTED", report_service_pb2.RetractReportResponse)
             return self._commit(tx, call, request.idempotency_key, change)
 
         return await self._once(call, request.idempotency_key, work)
 
     async def _once(self, call: Call, key: str, work: Callable[[WriteTransaction], Answer]) -> Answer:
-        return await self._store.write(lambda tx: _replayed(tx, call, key) or work(tx))
+        return await self._store.write(lambda tx: replayed(tx, call, key) or work(tx))
 
     def _commit(self, tx: WriteTransaction, call: Call, key: str, change: Change) -> Answer:
         """Complete the head, store the version, keep the answer under its key."""
@@ -173,35 +171,6 @@ class Writing:
         return Answer(envelope, touched=((header.record_id, header.version),))
 
 
-def _replayed(tx: WriteTransaction, call: Call, key: str) -> Answer | None:
-    """What this key's first call was answered, if this is not it."""
-    agency = str(call.caller.agency)
-    outcome = tx.recall(agency, call.exchange.method, key)
-    if outcome is None:
-        return None
-    if outcome.digest != call.request_digest:
-        raise key_reused()
-    seen = tx.find(call.grant, outcome.record_id, agency=agency)
-    if seen is None or seen.as_pointer:
-        raise not_found()
-    return Answer(outcome.envelope, touched=((outcome.record_id, outcome.version),))
-
-
-def _target(tx: WriteTransaction, call: Call, record_id: str, etag: str) -> StoredVersion:
-    """The record to be changed. Hidden before foreign, foreign before retracted, retracted before stale."""
-    agency = str(call.caller.agency)
-    target = tx.find(call.grant, record_id, agency=agency)
-    if target is None or target.as_pointer or target.record_type != RECORD_TYPE:
-        raise not_found()
-    if target.originator != agency:
-        raise not_originator()
-    if not target.active:
-        raise retracted()
-    if target.etag != etag:
-        raise etag_stale()
-    return target
-
-
 def _amended(tx: WriteTransaction, call: Call, merged: merge.Merged, marks_sent: bool) -> Change:
     """The amended report under its marks: what was sent is checked, what stays is bound by the record's marks."""
     report = merged.report
@@ -209,7 +178,7 @@ def _amended(tx: WriteTransaction, call: Call, merged: merge.Merged, marks_sent:
     checked = {(name, portion.key): portion_marks(record, portion) for _, name, portion in merged.sent}
     marked = [(path, checked[name, portion.key]) for path, name, portion in merged.sent]
     refuse_loose(record, marked)
-    _refuse_beyond(tx, call, [("report.header", record), *marked] if marks_sent else marked)
+    refuse_beyond_caller(tx, call, [("report.header", record), *marked] if marks_sent else marked)
     of_portions = tuple(
         checked.get((name, portion.key)) or bind_portion(record, portion) for name, _, portion in portions(report)
     )
@@ -233,34 +202,9 @@ def _keys(report: report_pb2.Report) -> list[str]:
     return [f"{name}.{portion.key}" for name, _, portion in portions(report)]
 
 
-def _marks(tx: WriteTransaction, numbers: tuple[int, ...]) -> tuple[MarkSet, ...]:
-    """The mark sets of these ids, in order."""
-    found = tx.marks(numbers)
-    return tuple(found[number] for number in numbers)
-
-
 def _record_marks(header: record_pb2.RecordHeader, originator: str) -> MarkSet:
     """The record's mark set. Raises REQUEST_INVALID where it lacks a classification or a handling code."""
     marks = mark_set(header.marks, originator)
     needed = ("classification", "handling_code")
     invalid((f"report.header.marks.{name}", "a record needs it") for name in needed if not getattr(marks, name))
     return marks
-
-
-def _refuse_beyond(tx: WriteTransaction, call: Call, marked: list[tuple[str, MarkSet]]) -> None:
-    facts = tx.facts(str(call.caller.agency))
-    refuse_beyond(call.caller.clearance, frozenset() if facts is None else facts.agency.compartments, marked)
-
-
-def _refuse_taken(tx: WriteTransaction, call: Call, header: record_pb2.RecordHeader) -> None:
-    """Raises EXTERNAL_REFERENCE_EXISTS for a reference of another of the originator's records; names it if visible."""
-    faults = []
-    for position, one in enumerate(header.external_references):
-        taken, holder = tx.reference_holder(call.grant, header.originator, one.source, one.reference)
-        if taken and holder != header.record_id:
-            by = f"report {holder}" if holder else "another report of your agency"
-            faults.append((f"report.header.external_references[{position}]", f"{by} has it"))
-    if faults:
-        raise AlreadyExistsError(
-            "EXTERNAL_REFERENCE_EXISTS", "your agency has a report with this external reference", fields=tuple(faults)
-        )
