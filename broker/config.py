@@ -81,6 +81,7 @@ class Config:
 
 
 T = TypeVar("T")
+_WORDS = {bool: "boolean, without quotes", list: "list of strings", str: "string"}
 
 
 def load(path: Path) -> Config:
@@ -131,7 +132,11 @@ def _section(path: Path, base: Path, name: str, kind: type[T], raw: Mapping[str,
             if field.default is MISSING:
                 raise ConfigError(f"{path}: {name}.{key} is missing")
             continue
-        value = raw[key]
+        value: Any = raw[key]
+        wanted = bool if field.type == "bool" else list if "tuple" in str(field.type) else str
+        # A quoted "false" is true, and a word where a list belongs is a list of letters.
+        if type(value) is not wanted or (wanted is list and not all(isinstance(one, str) for one in value)):
+            raise ConfigError(f"{path}: {name}.{key} must be a {_WORDS[wanted]}")
         if "Path" in str(field.type):
             value = base / value
         values[key] = tuple(value) if isinstance(value, list) else value
@@ -145,7 +150,12 @@ def _agency(path: Path, raw: Mapping[str, Any]) -> Agency:
         raise ConfigError(f"{path}: agencies: {error}") from error
 
 
+_AGREEMENT_KEYS = {"id", "parties", "purposes", "ceiling", "valid_from", "valid_until"}
+
+
 def _agreement(path: Path, raw: Mapping[str, Any]) -> Agreement:
+    if unknown := set(raw) - _AGREEMENT_KEYS:
+        raise ConfigError(f"{path}: agreements: unknown key {sorted(unknown)[0]!r}")
     try:
         return Agreement(
             agreement_id=raw["id"],

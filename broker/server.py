@@ -29,6 +29,8 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 RawHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 ERROR_DOMAIN = "entente"
+# A refusal travels in trailing metadata, of which clients take 8 KiB by default.
+MOST_VIOLATIONS = 20
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     # A second server on a taken port must fail to start, not share it silently.
@@ -125,7 +127,7 @@ def details(refusal: RefusedError) -> list[Any]:
     if refusal.error.fields:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=path, description=text)
-            for path, text in refusal.error.fields
+            for path, text in refusal.error.fields[:MOST_VIOLATIONS]
         ]
         found.append(error_details_pb2.BadRequest(field_violations=violations))
     if refusal.receipt:

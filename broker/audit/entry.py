@@ -2,6 +2,8 @@
 
 MUSTs:
 1. A leaf is canonical JSON (RFC 8785), at most 65,535 bytes; encoding that fails is a refusal, never a shorter leaf.
+   Where the fields of the disclosures alone make it longer, the leaf commits to them and the sealed detail holds them:
+   otherwise one record with many differently marked portions could not be read, and would end every stream.
 2. No field value, free text, token or plain record id reaches a leaf (audit invariant 15): what the caller supplied is
    committed to under the exchange's salt, and lies in clear in the sealed detail alone.
 3. `sealed` is always present, so that its presence says nothing.
@@ -120,15 +122,20 @@ def encode(entry: Entry, *, node: Node, clock: Clock, keys: SealKeys, salt: byte
     LimitError when the leaf would exceed 65,535 bytes (nothing was recorded, so nothing may be released).
     """
     salt = os.urandom(SALT_SIZE) if salt is None else salt
-    sealed = keys.seal(canonical(_detail(entry, salt)), context(entry.exchange.exchange_id, entry.phase))
-    leaf = canonical(_leaf(entry, salt, sealed.commitment, node, clock))
-    if len(leaf) > MAX_ENTRY_BYTES:
-        raise LimitError(
-            "ANSWER_TOO_LARGE",
-            "The answer is too large for one audit entry; ask for fewer records.",
-            detail=f"leaf of {len(leaf)} bytes",
-        )
-    return Encoded(leaf, sealed.ciphertext, salt)
+    groups = [_disclosure(group, salt) for group in entry.disclosures]
+    detail = _detail(entry, salt)
+    leaf = b""
+    for told in (groups, [_folded(group, salt) for group in groups]):
+        sealed = keys.seal(canonical(detail), context(entry.exchange.exchange_id, entry.phase))
+        leaf = canonical(_leaf(entry, salt, sealed.commitment, node, clock, told))
+        if len(leaf) <= MAX_ENTRY_BYTES:
+            return Encoded(leaf, sealed.ciphertext, salt)
+        detail["disclosures"] = groups
+    raise LimitError(
+        "ANSWER_TOO_LARGE",
+        "The answer is too large for one audit entry; ask for fewer records.",
+        detail=f"leaf of {len(leaf)} bytes",
+    )
 
 
 def outcome_entry(exchange: Exchange, outcomes: Sequence[Outcome]) -> Entry:
@@ -136,7 +143,9 @@ def outcome_entry(exchange: Exchange, outcomes: Sequence[Outcome]) -> Entry:
     return Entry(type="outcome", phase="outcome", exchange=exchange, outcomes=tuple(outcomes))
 
 
-def _leaf(entry: Entry, salt: bytes, sealed: str, node: Node, clock: Clock) -> dict[str, Any]:
+def _leaf(
+    entry: Entry, salt: bytes, sealed: str, node: Node, clock: Clock, groups: list[dict[str, Any]]
+) -> dict[str, Any]:
     exchange = entry.exchange
     if entry.type not in TYPES or entry.phase not in PHASES or entry.outcome not in OUTCOMES:
         raise ValueError(f"no such entry: {entry.type} {entry.phase} {entry.outcome}")
@@ -170,8 +179,8 @@ def _leaf(entry: Entry, salt: bytes, sealed: str, node: Node, clock: Clock) -> d
         leaf["purpose"] = _purpose(entry.justification, salt)
     if entry.policy is not None:
         leaf["policy"] = _policy(entry.policy)
-    if entry.disclosures:
-        leaf["disclosures"] = [_disclosure(group, salt) for group in entry.disclosures]
+    if groups:
+        leaf["disclosures"] = groups
     if entry.records:
         leaf["records"] = [record_commitment(salt, record, version) for record, version in entry.records]
     if entry.recipients:
@@ -230,6 +239,12 @@ def _disclosure(group: DisclosureGroup, salt: bytes) -> dict[str, Any]:
         ],
         "transformed": [[one.path, one.transform, *_portions(one, salt)] for one in group.transformed],
     }
+
+
+def _folded(group: dict[str, Any], salt: bytes) -> dict[str, Any]:
+    """A group whose fields are only committed to; the sealed detail has it whole."""
+    kept = {name: group[name] for name in ("plan", "level", "records")}
+    return {**kept, "fields": content_hash(salt, canonical(group))}
 
 
 def _portions(one: Withheld | Transformed, salt: bytes) -> list[list[str]]:

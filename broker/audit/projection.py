@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
+import structlog
 
 from broker.audit.entry import context
 from broker.audit.log import Ledger
@@ -30,6 +31,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH = 512
 # Entries gather for this long when nobody waits for them: one transaction for many costs a tenth.
 _GATHER_S = 0.2
+_RETRY_S = 1.0
+
+_logger = structlog.get_logger("entente.audit.index")
 
 
 def record_blind(keys: SealKeys, record_id: str) -> bytes:
@@ -128,20 +132,30 @@ class Projection:
             self._task = None
 
     async def _feed(self) -> None:
-        # A poisoned or closed ledger grows no more: what was found so far stays searchable.
-        with contextlib.suppress(UnavailableError):
-            while True:
-                await self._ledger.grown(self.size)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_GATHER_S):
-                        await self._wanted.wait()
-                while self.size < len(self._ledger):
-                    end = min(self.size + _BATCH, len(self._ledger))
-                    await self.run(lambda start=self.size, end=end: self._add(start, end))  # type: ignore[misc]
-                    async with self._progress:
-                        self.size = end
-                        self._progress.notify_all()
-                self._wanted.clear()
+        while True:
+            try:
+                await self._follow()
+            except UnavailableError:
+                # A poisoned or closed ledger grows no more: what was found so far stays searchable.
+                return
+            except Exception as error:
+                # Loud, and tried again: readers are refused meanwhile, never shown an index with a gap.
+                _logger.error("audit_index_not_fed", at=self.size, error=type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._ledger.grown(self.size)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._wanted.wait()
+            while self.size < len(self._ledger):
+                end = min(self.size + _BATCH, len(self._ledger))
+                await self.run(lambda start=self.size, end=end: self._add(start, end))  # type: ignore[misc]
+                async with self._progress:
+                    self.size = end
+                    self._progress.notify_all()
+            self._wanted.clear()
 
     def _add(self, start: int, end: int) -> None:
         pairs = self._ledger.pairs(start, end)

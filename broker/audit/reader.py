@@ -19,6 +19,9 @@ from broker.audit.projection import Projection, case_blind, open_detail, record_
 from broker.audit.seal import SealKeys
 from broker.store.audit_index import AuditIndex, EntryRow, IndexQuery
 
+# A page is cut where it would come near the 4 MiB that clients take: a leaf may have 64 KiB.
+PAGE_BYTES = 3_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditQuery:
@@ -124,11 +127,20 @@ class AuditReader:
 
         def find() -> tuple[list[EntryRow], list[bytes]]:
             rows = self._index.search(query, cursor=cursor, limit=limit + 1, newest_first=newest_first)
-            return rows, [self._ledger.entry(row.index) for row in rows[:limit]]
+            leaves: list[bytes] = []
+            left = PAGE_BYTES
+            for row in rows[:limit]:
+                leaf = self._ledger.entry(row.index)
+                # Beside its leaf an item repeats what the leaf says was disclosed.
+                left -= 2 * len(leaf)
+                if leaves and left < 0:
+                    break
+                leaves.append(leaf)
+            return rows, leaves
 
         rows, leaves = await self._projection.run(find)
         items = tuple(AuditItem(row, leaf) for row, leaf in zip(rows, leaves, strict=False))
-        return AuditPage(items, items[-1].index if len(rows) > limit else None, size)
+        return AuditPage(items, items[-1].index if len(rows) > len(items) else None, size)
 
     def _blinded(self, query: AuditQuery) -> IndexQuery:
         return IndexQuery(

@@ -155,16 +155,18 @@ class Recorder:
         try:
             appended = await self._durable(encoded)
         except UnavailableError:
-            # A late entry may still become durable: its outcome says that nothing was handed over.
-            self._outcomes.append(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.UNAVAILABLE.name))
+            # A late entry may still become durable: its outcome says that nothing was handed over. What a write did
+            # stays done, and is told by its change row in time.
+            if not visit.intended:
+                self._outcomes.append(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.UNAVAILABLE.name))
             raise
         return released.response + receipt_field(encoded, appended)
 
     async def refused(self, visit: Visit, error: BrokerError, status: StatusCode) -> RefusedError:
         """The refusal, once it is on the ledger. When the ledger is down, UNAVAILABLE without a receipt."""
         try:
-            # A typed refusal undid the write; of anything else nobody knows what was done.
-            unknown = visit.intended and status == StatusCode.INTERNAL
+            # A typed refusal undid the write; of a defect, of a store or a ledger that gave no answer, nobody knows.
+            unknown = visit.intended and status in (StatusCode.INTERNAL, StatusCode.UNAVAILABLE)
             outcome = "indeterminate" if unknown else "denied"
             encoded = self._encode(
                 visit,

@@ -147,7 +147,7 @@ class Decider:
                 raise DecisionError(
                     "ON_BEHALF_NOT_PERMITTED", "your token does not say that you may act for this party; leave it out"
                 )
-            purpose, authorised = known(justification.purpose, PURPOSES), bool(justification.authoriser)
+            purpose, authorised = known(justification.purpose, PURPOSES), _names_somebody(justification)
         situation = self._situation(caller, purpose, authorised=authorised)
         now_us, monotonic_us = self._clock.now_us(), self._clock.monotonic_us()
         answer, question = await self._ask_method(situation, rule)
@@ -269,7 +269,7 @@ def _key(caller: Caller, rule: MethodRule, justification: Justification | None) 
     asked = (
         None
         if justification is None
-        else (justification.purpose, justification.on_behalf_of, bool(justification.authoriser))
+        else (justification.purpose, justification.on_behalf_of, _names_somebody(justification))
     )
     return (
         agency.trust_domain,
@@ -284,3 +284,8 @@ def _key(caller: Caller, rule: MethodRule, justification: Justification | None) 
         rule.marked,
         asked,
     )
+
+
+def _names_somebody(justification: Justification) -> bool:
+    """Whether an authoriser is named: blanks and signs name nobody."""
+    return any(map(str.isalnum, justification.authoriser))

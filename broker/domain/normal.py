@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Longer words are cut: an index entry has to stay small, and no word of a language is longer.
 MAX_WORD = 64
+
+# Texts are folded in pieces of so many characters.
+_PIECE = 256
 
 # Letters that people type without their stroke, and that Unicode does not decompose.
 _STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
@@ -63,11 +67,17 @@ def _runs(text: str) -> list[str]:
     """Runs of letters and digits, folded."""
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    # Folding may decompose and decomposing may uncover what folds: twice is enough (Unicode 3.13, D146).
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text.casefold()).casefold())
-    return "".join(_kept(c) for c in folded.translate(_STROKES)).split()
+    # In pieces: putting a long run of accents in order takes quadratic time, and accents are dropped below anyway.
+    folded = "".join(_folded(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
+    return "".join(map(_kept, folded.translate(_STROKES))).split()
 
 
+def _folded(text: str) -> str:
+    """Folding may decompose and decomposing may uncover what folds: twice is enough (Unicode 3.13, D146)."""
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text.casefold()).casefold())
+
+
+@lru_cache(maxsize=8192)
 def _kept(character: str) -> str:
     """The character, nothing for an accent or a formatting character, a space for what divides words."""
     if character.isalnum():

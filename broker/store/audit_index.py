@@ -157,7 +157,9 @@ class AuditIndex:
             rows[_entries].append(asdict(one.row))
             rows[_records] += [{"blind": blind, "index": index, "version": v} for blind, v in sorted(set(one.records))]
             rows[_owners] += [{"agency": agency, "index": index} for agency in sorted(set(one.owners))]
-            rows[_outcomes] += [{"exchange_id": e, "index": index, "outcome": o} for e, o in sorted(set(one.outcomes))]
+            # A stream's batches may end differently within one leaf: the last ending counts.
+            last = sorted(dict(one.outcomes).items())
+            rows[_outcomes] += [{"exchange_id": e, "index": index, "outcome": o} for e, o in last]
         with self._engine.begin() as connection:
             for table, values in rows.items():
                 if values:

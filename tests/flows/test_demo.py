@@ -26,6 +26,10 @@ SECONDS = 120
 MARK = "DEMO_TEST_MARK"
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Newcomer:
     """A clean environment: an empty home, no configuration, no terminal; its processes can be told by a mark."""
 
@@ -50,6 +54,8 @@ class Newcomer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # A shell that runs the tests in the background has Ctrl-C ignored, and children inherit that.
+            preexec_fn=_heed_interrupts,
         )
 
     def run(self, *options: str) -> tuple[int, str]:

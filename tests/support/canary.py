@@ -181,40 +181,78 @@ class Finder:
     """Finds any of thousands of canaries in bytes, in every encoding that `leaks` knows. Each has a number.
 
     They must share few beginnings (`fill(marker=...)`): bytes are searched for those, and only then compared.
+    `ids` (32 hex digits) have beginnings of their own; they are found as they are alone.
     """
 
-    def __init__(self, canaries: Mapping[str | bytes, int]) -> None:
-        self._words = {form.encode(): number for form, number in canaries.items() if isinstance(form, str)}
-        self._heads: dict[bytes, dict[bytes, int]] = {}
+    def __init__(self, canaries: Mapping[str | bytes, int], ids: Mapping[str, int] | None = None) -> None:
+        self._words = {one.encode(): number for one, number in (ids or {}).items()}
         for form, number in canaries.items():
-            if _LEAST_BYTES <= len(form) and not (isinstance(form, str) and _DECIMAL.fullmatch(form)):
-                raw = form.encode() if isinstance(form, str) else form
-                for needle in {*_encodings(raw), raw.hex().encode()}:
-                    self._add(needle, number)
-        assert len(self._heads) < _MOST_HEADS, f"{len(self._heads)} beginnings: fill with one marker"
-
-    def _add(self, needle: bytes, number: int) -> None:
-        found = self._heads.setdefault(needle[:_HEAD], {})
-        assert found.setdefault(needle[_HEAD:_NEEDLE], number) == number, "two canaries are alike"
+            if isinstance(form, str) and _NUMBER.fullmatch(form):
+                self._words[b"." + form.partition(".")[2].encode() if "." in form else form.encode()] = number
+        # Letters of text and of hex may have changed their case.
+        folded: list[tuple[bytes, int]] = []
+        exact: list[tuple[bytes, int]] = []
+        for form, number in canaries.items():
+            if len(form) < _LEAST_BYTES or (isinstance(form, str) and _NUMBER.fullmatch(form)):
+                continue
+            raw = form.encode() if isinstance(form, str) else form
+            folded.append((raw.hex().encode(), number))
+            (folded if isinstance(form, str) else exact).append((raw, number))
+            exact += [(needle, number) for needle in _in_base64(raw)]
+        self._folded, self._exact = _heads(folded), _heads(exact)
 
     def find(self, haystack: bytes) -> set[int]:
         """The numbers of the canaries in these bytes."""
-        found = {self._words[word] for word in _WORD.findall(haystack) if word in self._words}
-        for text in {haystack, haystack.lower()}:
-            for head, tails in self._heads.items():
+        found = {self._words[word] for word in _words(haystack) if word in self._words}
+        for heads, text in ((self._folded, haystack.lower()), (self._exact, haystack)):
+            for head, (size, known) in heads.items():
                 at = text.find(head)
                 while at >= 0:
-                    number = tails.get(text[at + _HEAD : at + _NEEDLE]) if len(text) >= at + _HEAD else None
+                    number = known.get(text[at : at + size])
                     if number is not None:
                         found.add(number)
                     at = text.find(head, at + 1)
         return found
 
 
-# Base64 of the shortest canary, without the groups of three bytes that it shares, has this many known characters.
-_NEEDLE, _HEAD, _MOST_HEADS = 12, 4, 64
-_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?|[0-9.]+e-[0-9]+")
-_WORD = re.compile(rb"-?[0-9]+\.[0-9]+|[0-9a-f]{15,}|[0-9]{12,}")
+_HEAD, _MOST_HEADS = 4, 32
+# Beginning -> (length of the shortest that begins so, number by that much of it).
+_Heads = dict[bytes, tuple[int, dict[bytes, int]]]
+
+
+def _heads(needles: Iterable[tuple[bytes, int]]) -> _Heads:
+    grouped: dict[bytes, list[tuple[bytes, int]]] = {}
+    for needle, number in needles:
+        grouped.setdefault(needle[:_HEAD], []).append((needle, number))
+    assert len(grouped) < _MOST_HEADS, "too many beginnings: fill with one marker"
+    found: _Heads = {}
+    for head, group in grouped.items():
+        size = min(len(needle) for needle, _ in group)
+        found[head] = size, {needle[:size]: number for needle, number in group}
+        assert len(found[head][1]) == len(group), "two canaries begin alike"
+    return found
+
+
+_NUMBER = re.compile(r"-?[0-9.]+(e-[0-9]+)?")
+_FRACTION = re.compile(rb"\.[0-9]{4,}(?:e-[0-9]+)?")
+_RUN = re.compile(rb"[0-9a-f]{15,}")
+
+
+def _words(haystack: bytes) -> Iterable[bytes]:
+    """Fractions of decimals, whole numbers, and ids wherever they begin: what stands beside one may be a digit too."""
+    yield from _FRACTION.findall(haystack)
+    for run in _RUN.findall(haystack):
+        yield run
+        for start in range(len(run) - 31):
+            yield run[start : start + 32]
+
+
+def _in_base64(raw: bytes) -> Iterable[bytes]:
+    """The value in base64 as far as the characters depend on it alone, at each alignment."""
+    for shift in range(3):
+        known = slice(-(-8 * shift // 6), 8 * (shift + len(raw)) // 6)
+        encoded = base64.b64encode(b"\0" * shift + raw)[known]
+        yield from {encoded, encoded.translate(bytes.maketrans(b"+/", b"-_"))}
 
 
 def under(path: str, canaries: Canaries) -> Canaries:

@@ -1,4 +1,4 @@
-"""Calls as flows make them: an answer's receipt is verified before it is used, a refusal is checked against the ledger."""
+"""Calls as flows make them: receipts are verified before answers are used, refusals checked against the ledger."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from entente_tlog import proof
 from entente_tlog.receipt import LogKey, VerifiedReceipt, parse_receipt, verify_receipt, verify_refusal
 from tests.bench.seed import report as sample_report
 from tests.support.house import House, reason_of, refusal_details
-from tests.support.live import party_named
+from tests.support.live import LiveBroker, party_named
 
 REPORT = "/entente.report.v1.ReportService/"
 SUBMIT, GET, SEARCH = f"{REPORT}SubmitReport", f"{REPORT}GetReport", f"{REPORT}SearchReports"
@@ -42,7 +42,6 @@ LIAISON, INSPECTOR = party_named["liaison"], party_named["auditor"]
 READERS = (OFFICER, REGIONAL, NATIONAL, LIAISON)
 
 CATALOGUE = Catalogue.from_descriptors(SERVICES)
-STATUS_OF_IDENTITY = grpc.StatusCode.UNAUTHENTICATED
 
 
 class ShiftedClock(SystemClock):
@@ -76,6 +75,37 @@ async def rehoused(
         for channel in made.channels.values():
             await channel.close()
         await broker.stop()
+
+
+class Remote:
+    """A broker in its own process, to be called like a House. What lies in its memory is not to be had."""
+
+    def __init__(self, live: LiveBroker) -> None:
+        self.live = live
+        self.directory = live.network.directory
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    def channel(self, party: Party) -> grpc.aio.Channel:
+        if party.agency not in self._channels:
+            self._channels[party.agency] = self.live.aio_channel(party)
+        return self._channels[party.agency]
+
+    def metadata(self, party: Party) -> tuple[tuple[str, str], ...]:
+        return self.live.metadata(party)
+
+    async def unary(self, path: str, request: bytes, party: Party, *, timeout: float = 20.0) -> bytes:
+        call = self.channel(party).unary_unary(path)
+        reply: bytes = await call(request, metadata=self.metadata(party), timeout=timeout)
+        return reply
+
+    async def close(self) -> None:
+        """End the connections; the next call makes new ones."""
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+
+Place = House | Remote
 
 
 def justified(request: Any, purpose: str = "INVESTIGATION") -> Any:
@@ -166,12 +196,12 @@ class Refused:
     error: grpc.aio.AioRpcError
 
 
-def keys_of(place: House) -> list[LogKey]:
+def keys_of(place: Place) -> list[LogKey]:
     """The log's key, as clients pin it."""
     return [LogKey.parse((place.directory / "data/log.vkey").read_text().strip())]
 
 
-def given(place: House, path: str, request: bytes, raw: bytes) -> Given:
+def given(place: Place, path: str, request: bytes, raw: bytes) -> Given:
     """The answer, its receipt verified."""
     rule = CATALOGUE.find(path)
     assert rule is not None
@@ -179,15 +209,13 @@ def given(place: House, path: str, request: bytes, raw: bytes) -> Given:
     return Given(request, raw, rule.response_type.FromString(raw), verified)
 
 
-async def ask(place: House, path: str, request: Message, party: Party = OFFICER, **options: Any) -> Given:
+async def ask(place: Place, path: str, request: Message, party: Party = OFFICER, **options: Any) -> Given:
     """One unary call that is granted."""
     sent = request.SerializeToString()
     return given(place, path, sent, await place.unary(path, sent, party, **options))
 
 
-async def refusal(
-    place: House, path: str, request: Message | bytes, party: Party = OFFICER, **options: Any
-) -> Refused:
+async def refusal(place: House, path: str, request: Message | bytes, party: Party = OFFICER, **options: Any) -> Refused:
     """One unary call that is refused: with a reason of the protos, an exchange id and a receipt, once on the ledger."""
     sent = request if isinstance(request, bytes) else request.SerializeToString()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -230,7 +258,7 @@ def _verified(place: House, receipt: bytes, sent: bytes) -> VerifiedReceipt:
 class Follower:
     """A raw subscription. Nothing is acknowledged unless the test does."""
 
-    place: House
+    place: Place
     party: Party = OFFICER
     metadata: Sequence[tuple[str, str]] | None = None
     start: reports.SubscribeReportsRequest = field(default_factory=starting)
@@ -257,10 +285,14 @@ class Follower:
     async def refused(self) -> Refused:
         """How the stream was refused; whatever came before is read and dropped."""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            while await self.call.read() is not grpc.aio.EOF:
-                pass
-            raise AssertionError(f"the stream ended with {await self.call.code()}")
+            await self._drain()
+        assert isinstance(self.place, House)
         return checked_refusal(self.place, caught.value, self.sent)
+
+    async def _drain(self) -> None:
+        while await self.call.read() is not grpc.aio.EOF:
+            pass
+        raise AssertionError(f"the stream ended with {await self.call.code()}")
 
     async def all(self) -> list[Any]:
         """The changes up to the present, each batch acknowledged."""

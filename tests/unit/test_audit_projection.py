@@ -14,6 +14,7 @@ from broker.audit.projection import Projection
 from broker.audit.reader import AuditItem, AuditQuery, AuditReader
 from broker.audit.seal import SealKeys
 from broker.domain.caller import AgencyId
+from broker.domain.errors import UnavailableError
 from broker.domain.exchange import DisclosureGroup, Exchange, Justification
 from broker.store.audit_index import AuditIndex
 from tests.support.ledgers import open_ledger
@@ -174,3 +175,20 @@ async def test_it_resumes_where_it_left_off(house: House, tmp_path: Path) -> Non
     await again.start()
     assert again.size == 31
     await again.aclose()
+
+
+async def test_a_failing_index_refuses_readers_and_recovers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feed fails loudly and tries again; meanwhile nobody is shown an index with a gap."""
+    monkeypatch.setattr("broker.audit.projection._RETRY_S", 0.01)
+    add = house.index.add
+
+    def fail(_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(house.index, "add", fail)
+    encoded = encode(_entries()[0], node=NODE, clock=SteppingClock(), keys=KEYS)
+    await house.ledger.wait(house.ledger.append(encoded.leaf, encoded.sealed))
+    with pytest.raises(UnavailableError):
+        await house.projection.caught_up(len(house.ledger), timeout_s=0.3)
+    monkeypatch.setattr(house.index, "add", add)
+    await house.projection.caught_up(len(house.ledger), timeout_s=5.0)

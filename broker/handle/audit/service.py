@@ -1,7 +1,7 @@
 """AuditService: entries of the ledger within the reader's scope, and the proofs that they are there.
 
 Scope: an inspector sees every entry. An auditor sees the entries of its own agency's calls, and those about its own
-agency's records; asked about a record of another agency, only what its own agency did with it.
+agency's records; asked about a record of another agency, or for a case reference, only what its own agency did.
 Checkpoint and proofs are everybody's: they tell sizes and hashes, and no entry.
 """
 
@@ -81,7 +81,8 @@ class AuditHandlers:
             return query
         own = str(call.caller.agency)
         foreign = query.record_id is not None and self._store.owner(query.record_id) != own
-        if not foreign:
+        # Another agency's case reference is sealed: a hit would confirm a guess at it.
+        if not foreign and query.case_reference is None:
             return replace(query, scope=(own,))
         return replace(query, scope=(own,), agency=own) if query.agency in (None, own) else None
 
@@ -140,8 +141,9 @@ def _disclosure(group: dict[str, Any]) -> audit_pb2.AuditDisclosure:
     return audit_pb2.AuditDisclosure(
         level=group["level"],
         records=len(group["records"]),
-        released=group["released"],
-        withheld=[audit_pb2.AuditWithheld(path=one[0], rule=one[2]) for one in group["withheld"]],
+        # Absent where the leaf only commits to them.
+        released=group.get("released", ()),
+        withheld=[audit_pb2.AuditWithheld(path=one[0], rule=one[2]) for one in group.get("withheld", ())],
     )
 
 

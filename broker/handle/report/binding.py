@@ -37,11 +37,16 @@ def tightened(past: MarkSet, present: MarkSet) -> MarkSet:
     return replace(bound(present, past), sanitisation=sanitisation)
 
 
-def bind_portion(record: MarkSet, portion: Portion) -> MarkSet:
-    """The mark set of a portion that stays while its record changes; the portion's own marks follow, in place."""
-    own = portion_marks(record, portion)
+def bind_portion(record: MarkSet, portion: Portion, unseen: MarkSet | None = None) -> MarkSet:
+    """The mark set of a portion that stays while its record changes; the portion's own marks follow, in place.
+
+    `unseen`: the marks that it had, where its writer cannot see it: a record that is loosened does not loosen it.
+    """
+    inherited = portion_marks(record, portion)
+    own = inherited if unseen is None else bound(unseen, inherited)
     if looser_than(record, own):
         own = bound(record, own)
+    if own != inherited:
         portion.marks.CopyFrom(marks_message(own))
     return own
 

@@ -85,7 +85,7 @@ def _checked(stored: Stored, paths: list[str]) -> list[str]:
         elif not all(levels.get(name) == FULL for name in classes_of(AMENDABLE[path])):
             faults.append((at, _UNREADABLE))
     _refuse(faults)
-    return paths
+    return list(dict.fromkeys(paths))
 
 
 class _Portions:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from broker.domain.answer import Answer, Call, StoredItem
 from broker.domain.errors import RequestError
+from broker.domain.grant import StaleGrantError
 from broker.handle.cursor import Cursors, query_digest
 from broker.handle.report.size import fitting
 from broker.store.records import StoredVersion
@@ -76,6 +77,9 @@ class Subscription:
 
     async def _look(self, call: Call) -> Batch | None:
         """A batch of what is there, or None when the client knows already that there is nothing."""
+        if self._store.clock.now_us() >= call.grant.valid_until_us:
+            # It ended while the change was waited for.
+            raise StaleGrantError
         found: list[StoredVersion] = []
         upto, end = self._after, False
         while not end and len(found) <= BATCH_CHANGES:

@@ -8,7 +8,7 @@ gives the same answer again, as long as the caller may see the record.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from broker.domain.answer import Answer, Call
@@ -104,9 +104,14 @@ class Writing:
                 report_pb2.Report.FromString(target.payload), target.mark_set, target.portion_mark_sets, call.grant
             )
             merged = merge.merge(stored, request.report, paths)
-            change = _amended(tx, call, merged, "header.marks" in paths)
-            refuse_taken(tx, call, change.report.header)
             before = dict(zip(_keys(stored.report), marks_of(tx, target.portion_mark_sets), strict=True))
+            unseen = {
+                key: before[key]
+                for key, number in zip(before, target.portion_mark_sets, strict=True)
+                if not call.grant.sees(number, target.mark_set)
+            }
+            change = _amended(tx, call, merged, unseen, "header.marks" in paths)
+            refuse_taken(tx, call, change.report.header)
             old_record = marks_of(tx, (target.mark_set,))[0]
             answer = self._commit(tx, call, request.idempotency_key, change)
             after = dict(zip(_keys(change.report), change.portions, strict=True))
@@ -171,8 +176,13 @@ class Writing:
         return Answer(envelope, touched=((header.record_id, header.version),))
 
 
-def _amended(tx: WriteTransaction, call: Call, merged: merge.Merged, marks_sent: bool) -> Change:
-    """The amended report under its marks: what was sent is checked, what stays is bound by the record's marks."""
+def _amended(
+    tx: WriteTransaction, call: Call, merged: merge.Merged, unseen: Mapping[str, MarkSet], marks_sent: bool
+) -> Change:
+    """The amended report under its marks: what was sent is checked, what stays is bound by the record's marks.
+
+    `unseen`: the marks of portions that the caller cannot see, by key.
+    """
     report = merged.report
     record = _record_marks(report.header, report.header.originator)
     checked = {(name, portion.key): portion_marks(record, portion) for _, name, portion in merged.sent}
@@ -180,7 +190,8 @@ def _amended(tx: WriteTransaction, call: Call, merged: merge.Merged, marks_sent:
     refuse_loose(record, marked)
     refuse_beyond_caller(tx, call, [("report.header", record), *marked] if marks_sent else marked)
     of_portions = tuple(
-        checked.get((name, portion.key)) or bind_portion(record, portion) for name, _, portion in portions(report)
+        checked.get((name, portion.key)) or bind_portion(record, portion, unseen.get(f"{name}.{portion.key}"))
+        for name, _, portion in portions(report)
     )
     return Change(report, record, of_portions, "AMENDED", report_service_pb2.AmendReportResponse)
 
