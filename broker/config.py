@@ -135,7 +135,7 @@ def _section(path: Path, base: Path, name: str, kind: type[T], raw: Mapping[str,
         value: Any = raw[key]
         wanted = bool if field.type == "bool" else list if "tuple" in str(field.type) else str
         # A quoted "false" is true, and a word where a list belongs is a list of letters.
-        if type(value) is not wanted or (wanted is list and not all(isinstance(one, str) for one in value)):
+        if not _fits(value, wanted):
             raise ConfigError(f"{path}: {name}.{key} must be a {_WORDS[wanted]}")
         if "Path" in str(field.type):
             value = base / value
@@ -148,6 +148,10 @@ def _agency(path: Path, raw: Mapping[str, Any]) -> Agency:
         return Agency(**{**raw, "compartments": frozenset(raw.get("compartments", ()))})
     except TypeError as error:
         raise ConfigError(f"{path}: agencies: {error}") from error
+
+
+def _fits(value: object, wanted: type) -> bool:
+    return type(value) is wanted and (not isinstance(value, list) or all(isinstance(one, str) for one in value))
 
 
 _AGREEMENT_KEYS = {"id", "parties", "purposes", "ceiling", "valid_from", "valid_until"}

@@ -36,6 +36,9 @@ LEDGER_DOWN = "LEDGER_UNAVAILABLE"
 # Outcomes wait for company this long; a release without one within five minutes counts as indeterminate.
 OUTCOME_SECONDS = 0.5
 OUTCOMES_PER_LEAF = 400
+# Kept while the ledger is down; beyond that a release shows as indeterminate.
+MOST_OUTCOMES = 100_000
+MOST_FLOODS = 1_000
 
 _logger = structlog.get_logger("entente.recorder")
 
@@ -229,7 +232,8 @@ class Recorder:
 
     def not_started(self, method: str) -> None:
         """A call that ended before its handler ran; counted, one entry for each method and second."""
-        self._floods[method] += 1
+        # The path is the caller's: past so many, what they are called is no longer kept.
+        self._floods[method if method in self._floods or len(self._floods) < MOST_FLOODS else ""] += 1
 
     def note_defect(self, visit: Visit, defect: Exception) -> None:
         """To the operator's log: where it happened, never what was in it."""
@@ -300,11 +304,12 @@ class Recorder:
         taken, self._outcomes = self._outcomes, []
         floods, self._floods = self._floods, Counter()
         try:
-            for start in range(0, len(taken), OUTCOMES_PER_LEAF):
+            while taken:
                 own = self.open("/entente/outcomes", "").exchange
-                entry = outcome_entry(own, taken[start : start + OUTCOMES_PER_LEAF])
-                self._append_own(entry)
-            for method, count in floods.items():
+                self._append_own(outcome_entry(own, taken[:OUTCOMES_PER_LEAF]))
+                del taken[:OUTCOMES_PER_LEAF]
+            while floods:
+                method, count = next(iter(floods.items()))
                 own = self.open(method, "").exchange
                 self._append_own(
                     Entry(
@@ -318,9 +323,10 @@ class Recorder:
                         detail={"not_started": True},
                     )
                 )
+                del floods[method]
         except UnavailableError:
             # The ledger is down: kept for when it is back; a release without an outcome shows as indeterminate.
-            self._outcomes = taken + self._outcomes
+            self._outcomes = (taken + self._outcomes)[-MOST_OUTCOMES:]
             self._floods.update(floods)
 
     def _append_own(self, entry: Entry) -> None:

@@ -73,7 +73,8 @@ class Releaser:
         for item in answer.items:
             view = self._pointer(slot, item, grant) if item.as_pointer else self._view(slot, item, grant)
             parts += (slot.outer_tag, view.framed if slot.wrapper is None else self._wrapped(slot, item, view, grant))
-            released.append((view.shape, view.keys, (item.record_id, item.version)))
+            # A pointer tells no version, and the receipt's salt would open the ledger's commitment to one.
+            released.append((view.shape, view.keys, (item.record_id, 0 if item.as_pointer else item.version)))
             if item.wrapper and slot.wrapper is None:
                 raise ReleaseError(f"{response.DESCRIPTOR.full_name} has no message around its records")
         parts.append(envelope)

@@ -10,7 +10,8 @@ leaves, keys or scopes' meaning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from sqlalchemy import (
     insert,
     select,
 )
+
+from broker.store.prepared import Prepared, driver_of
 
 _metadata = MetaData()
 _entries = Table(
@@ -132,6 +135,13 @@ class IndexQuery:
     case_blind: bytes | None = None
 
 
+# Fed for every exchange on the thread that readers share: as little Python for each row as can be.
+_ADD_ENTRY, _ADD_RECORD, _ADD_OWNER, _ADD_END = (
+    Prepared(insert(table)) for table in (_entries, _records, _owners, _outcomes)
+)
+_ROW = attrgetter(*EntryRow.__dataclass_fields__)
+
+
 class AuditIndex:
     """The projection's database. Calls block; keep them on one thread."""
 
@@ -151,19 +161,18 @@ class AuditIndex:
 
     def add(self, batch: Sequence[Projected]) -> None:
         """Add entries, contiguous with what is in, in one transaction."""
-        rows: dict[Table, list[dict[str, Any]]] = {_entries: [], _records: [], _owners: [], _outcomes: []}
+        rows: dict[Prepared, list[tuple[object, ...]]] = {_ADD_ENTRY: [], _ADD_RECORD: [], _ADD_OWNER: [], _ADD_END: []}
         for one in batch:
             index = one.row.index
-            rows[_entries].append(asdict(one.row))
-            rows[_records] += [{"blind": blind, "index": index, "version": v} for blind, v in sorted(set(one.records))]
-            rows[_owners] += [{"agency": agency, "index": index} for agency in sorted(set(one.owners))]
+            rows[_ADD_ENTRY].append(_ROW(one.row))
+            rows[_ADD_RECORD] += [(blind, index, version) for blind, version in set(one.records)]
+            rows[_ADD_OWNER] += [(agency, index) for agency in set(one.owners)]
             # A stream's batches may end differently within one leaf: the last ending counts.
-            last = sorted(dict(one.outcomes).items())
-            rows[_outcomes] += [{"exchange_id": e, "index": index, "outcome": o} for e, o in last]
+            rows[_ADD_END] += [(exchange_id, index, end) for exchange_id, end in dict(one.outcomes).items()]
         with self._engine.begin() as connection:
-            for table, values in rows.items():
-                if values:
-                    connection.execute(insert(table), values)
+            driver = driver_of(connection)
+            for statement, values in rows.items():
+                statement.many(driver, values)
 
     def clear(self) -> None:
         """Forget everything; the ledger still has it."""
