@@ -14,7 +14,6 @@ import typer
 
 from broker.identify.tls import require_tls13
 
-
 SWITCH_SECONDS = 0.0005
 
 

@@ -143,7 +143,14 @@ def _section(path: Path, base: Path, name: str, kind: type[T], raw: Mapping[str,
     return kind(**values)
 
 
+_AGENCY_TYPES: dict[str, type] = {"compartments": list, "inspectorate": bool}
+
+
 def _agency(path: Path, raw: Mapping[str, Any]) -> Agency:
+    for key, value in raw.items():
+        wanted = _AGENCY_TYPES.get(key, str)
+        if not _fits(value, wanted):
+            raise ConfigError(f"{path}: agencies: {key} must be a {_WORDS[wanted]}")
     try:
         return Agency(**{**raw, "compartments": frozenset(raw.get("compartments", ()))})
     except TypeError as error:

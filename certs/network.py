@@ -42,6 +42,7 @@ class Party:
     purpose: str = "INVESTIGATION"
     parent: str = ""
     compartments: tuple[str, ...] = field(default=())
+    inspectorate: bool = False
 
 
 PARTIES = (
@@ -99,6 +100,7 @@ PARTIES = (
         clearance="SECRET",
         purposes=("AUDIT",),
         purpose="AUDIT",
+        inspectorate=True,
     ),
 )
 
@@ -238,6 +240,7 @@ def _directory() -> str:
             f'level = "{party.level}"',
             f'parent = "{party.parent}"',
             f"compartments = {_list(party.compartments)}",
+            f"inspectorate = {str(party.inspectorate).lower()}",
             "",
         ]
     for identifier, parties, purposes, ceiling in AGREEMENTS:

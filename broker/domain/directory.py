@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Agency:
-    """An agency on the network. `name` and `parent` are `trust-domain/agency`; `level` as in `AgencyLevel`."""
+    """An agency on the network. `name` and `parent` are `trust-domain/agency`; `level` as in `AgencyLevel`.
+
+    `inspectorate`: its inspectors see the whole audit log. The directory says so, never the agency's own issuer.
+    """
 
     name: str
     display_name: str
@@ -16,6 +19,7 @@ class Agency:
     parent: str = ""
     contact: str = ""
     compartments: frozenset[str] = frozenset()
+    inspectorate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

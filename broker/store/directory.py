@@ -70,11 +70,21 @@ def _agency_row(one: Agency) -> dict[str, object]:
         "parent": one.parent,
         "contact": one.contact,
         "compartments": json.dumps(sorted(one.compartments)),
+        "inspectorate": one.inspectorate,
     }
 
 
 def _agency(row: Row[tuple[str, ...]]) -> Agency:
-    return Agency(row.name, row.display_name, row.country, row.level, row.parent, row.contact, _names(row.compartments))
+    return Agency(
+        row.name,
+        row.display_name,
+        row.country,
+        row.level,
+        row.parent,
+        row.contact,
+        _names(row.compartments),
+        row.inspectorate,
+    )
 
 
 def _agreement_row(one: Agreement) -> dict[str, object]:

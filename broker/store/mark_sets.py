@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
+from broker.domain.errors import LimitError
 from broker.domain.marks import MarkSet
 from broker.store.schema import mark_set
 
@@ -16,22 +17,43 @@ _AFTER = select(mark_set).where(mark_set.c.id > bindparam("after")).order_by(mar
 _FIND = select(mark_set.c.id).where(mark_set.c.canonical == bindparam("wanted"))
 _HIGHEST = select(func.coalesce(func.max(mark_set.c.id), 0))
 _ADD = insert(mark_set)
+_OF_ONE = select(func.count()).where(mark_set.c.originator == bindparam("of"))
 _ONE = select(mark_set.c.canonical).where(mark_set.c.id == bindparam("number"))
 
 
+# Each new mark set ends every grant and lengthens every bitmap, for good. Agencies that mark by templates need few.
+MOST_NEW = 64
+MOST_OF_ONE_ORIGINATOR = 20_000
+
+
 def intern(connection: Connection, wanted: Iterable[MarkSet]) -> dict[MarkSet, int]:
-    """The ids of these mark sets; those that are new are added. Within a write's transaction only."""
+    """The ids of these mark sets; those that are new are added. Within a write's transaction only.
+
+    Raises LimitError where one write adds too many, or its originator has too many.
+    """
     found: dict[MarkSet, int] = {}
+    added = 0
     for marks in wanted:
         if marks in found:
             continue
         text = _canonical(marks)
         number = connection.execute(_FIND, {"wanted": text}).scalar()
         if number is None:
+            added += 1
+            _check_room(connection, marks.originator, added)
             number = connection.execute(_HIGHEST).scalar_one() + 1
-            connection.execute(_ADD, {"id": number, "canonical": text})
+            connection.execute(_ADD, {"id": number, "canonical": text, "originator": marks.originator})
         found[marks] = number
     return found
+
+
+def _check_room(connection: Connection, originator: str, added: int) -> None:
+    if added > MOST_NEW or connection.execute(_OF_ONE, {"of": originator}).scalar_one() >= MOST_OF_ONE_ORIGINATOR:
+        raise LimitError(
+            "LIMIT_EXCEEDED",
+            "too many combinations of marks that were not used before; mark by your agency's templates",
+            detail=f"{added} new in one write",
+        )
 
 
 def after(connection: Connection, number: int) -> list[tuple[int, MarkSet]]:

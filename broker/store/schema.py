@@ -35,7 +35,9 @@ mark_set = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("canonical", Text, nullable=False, unique=True),
+    Column("originator", String(200), nullable=False),
 )
+Index("mark_set_originator", mark_set.c.originator)
 
 # How many latest versions carry a mark set: a search plans by the sum over those that its caller sees, and nothing
 # else.
@@ -153,6 +155,7 @@ agency = Table(
     Column("parent", String(200), nullable=False),
     Column("contact", Text, nullable=False),
     Column("compartments", Text, nullable=False),
+    Column("inspectorate", Boolean, nullable=False),
 )
 
 agreement = Table(

@@ -34,7 +34,7 @@ from tests.support.exchanges import (
     starting,
     submission,
 )
-from tests.support.house import House
+from tests.support.house import House, reason_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -138,7 +138,6 @@ async def test_reports_that_differ_in_their_disclosures_do_not_end_a_stream(plac
     assert "fields" in page.receipt.leaf["disclosures"][0]
 
 
-@pytest.mark.xfail(strict=True, reason="new mark sets are not limited per agency (policy.md, 5): one report adds 1,000")
 async def test_one_report_adds_few_mark_sets(place: House) -> None:
     """Each new mark set ends every grant of every agency and lengthens every bitmap for good."""
     report = report_pb2.Report(title="many lists")
@@ -150,5 +149,7 @@ async def test_one_report_adds_few_mark_sets(place: House) -> None:
         line.grading.grading_3x5x2.assessment = grading_pb2.ASSESSMENT_KNOWN_DIRECTLY
         line.marks.releasable_to.agencies.append(f"police.example/{uuid.uuid4()}")
     before = len(place.broker.store.mark_sets(0))
-    await place.unary(SUBMIT, submission(report).SerializeToString(), OFFICER)
-    assert len(place.broker.store.mark_sets(0)) - before < 100
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await place.unary(SUBMIT, submission(report).SerializeToString(), OFFICER)
+    assert reason_of(refused.value).reason == "LIMIT_EXCEEDED"
+    assert len(place.broker.store.mark_sets(0)) == before

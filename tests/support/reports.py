@@ -20,7 +20,7 @@ from tests.support.grants import a_call, a_caller, grant_all
 
 NORTH, SOUTH = "police.example/north", "police.example/south"
 AGENCIES = [
-    Agency(NORTH, "North", "GB", "LOCAL", compartments=frozenset({"op-lime", "op-fig"})),
+    Agency(NORTH, "North", "GB", "LOCAL", compartments=frozenset({"op-lime", "op-fig"}), inspectorate=True),
     Agency(SOUTH, "South", "GB", "LOCAL", parent=NORTH, contact="desk@south.example"),
 ]
 AGREEMENTS = [Agreement("a1", frozenset({NORTH, SOUTH}), frozenset({"INVESTIGATION"}), "SECRET", 0, 2**52)]

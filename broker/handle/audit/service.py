@@ -77,9 +77,11 @@ class AuditHandlers:
 
     def _scoped(self, call: Call, query: AuditQuery) -> AuditQuery | None:
         """The query within the caller's scope; None where nothing of it lies within."""
-        if INSPECTOR in call.caller.roles:
-            return query
         own = str(call.caller.agency)
+        agency = self._store.agency(own)
+        # The role alone would let any agency's issuer make an inspector: the directory says whose inspectors count.
+        if INSPECTOR in call.caller.roles and agency is not None and agency.inspectorate:
+            return query
         foreign = query.record_id is not None and self._store.owner(query.record_id) != own
         # Another agency's case reference is sealed: a hit would confirm a guess at it.
         if not foreign and query.case_reference is None:

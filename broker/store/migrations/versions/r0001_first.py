@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("parent", sa.String(length=200), nullable=False),
         sa.Column("contact", sa.Text(), nullable=False),
         sa.Column("compartments", sa.Text(), nullable=False),
+        sa.Column("inspectorate", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
@@ -70,9 +71,11 @@ def upgrade() -> None:
         "mark_set",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("canonical", sa.Text(), nullable=False),
+        sa.Column("originator", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("canonical"),
     )
+    op.create_index("mark_set_originator", "mark_set", ["originator"], unique=False)
     op.create_table(
         "value_index",
         sa.Column("kind", sa.String(length=16), nullable=False),
