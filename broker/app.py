@@ -22,6 +22,7 @@ from broker.audit.log import Ledger
 from broker.audit.projection import Projection
 from broker.audit.reader import AuditReader
 from broker.audit.recorder import Recorder
+from broker.audit.scribe import Scribe
 from broker.audit.seal import SealKeys
 from broker.config import Config, PolicySection, load_directory
 from broker.decide.bundle import PolicyBundle, policy_folder
@@ -86,7 +87,7 @@ class Broker:
         self.reader = AuditReader(self.ledger, self.projection, index, keys)
         self.decider = Decider(engine, bundle, self.catalogue, self.store, clock)
         node = Node(config.broker.name, secrets.token_hex(8))
-        self.recorder = Recorder(self.ledger, keys, node, clock)
+        self.recorder = Recorder(Scribe(self.ledger, keys, node, clock))
         self.pipeline = Pipeline(
             identifier=_identifier(config, clock),
             catalogue=self.catalogue,
@@ -126,7 +127,7 @@ class Broker:
         await self.decider.start()
         await self.projection.start()
         await self._resolve(self._clock.now_us())
-        self.recorder.start()
+        self.recorder.outcomes.start()
         self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeper")
         self.streams = StreamRunner(self.pipeline, {SUBSCRIBE: self._reports.open_subscription})
         server = grpc.aio.server(options=OPTIONS)
@@ -153,7 +154,7 @@ class Broker:
         if self._housekeeper is not None:
             self._housekeeper.cancel()
             await asyncio.gather(self._housekeeper, return_exceptions=True)
-        await self.recorder.aclose()
+        await self.recorder.outcomes.aclose()
         await self.projection.aclose()
         await self.ledger.aclose()
         await self.decider.close()
@@ -186,9 +187,9 @@ class Broker:
         """Close what a crash left open: a write by its change row, a release as indeterminate (invariant 10)."""
         for exchange_id in await self.reader.open_releases(before_us):
             if self.store.exchange_written(exchange_id) is not None:
-                self.recorder.resolved(exchange_id, written=True)
+                self.recorder.outcomes.resolved(exchange_id, written=True)
             else:
-                self.recorder.unresolved(exchange_id)
+                self.recorder.outcomes.unresolved(exchange_id)
 
 
 def _identifier(config: Config, clock: Clock) -> Identifier:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from grpc import StatusCode
 
 from broker.admit import admit
-from broker.audit.recorder import Recorder, RefusedError, Visit
+from broker.audit.recorder import Recorder
+from broker.audit.visit import RefusedError, Visit
 from broker.decide.catalogue import Catalogue, MethodRule
 from broker.decide.decider import Decider
 from broker.domain.answer import Answer, Call

@@ -19,7 +19,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from broker.audit.recorder import RefusedError, Visit
+from broker.audit.visit import RefusedError, Visit
 from broker.pipeline import Pipeline
 from broker.stream import StreamRunner
 from broker.wire import MAX_REQUEST_BYTES, Wire
@@ -60,7 +60,7 @@ class Door(grpc.GenericRpcHandler):
         started: list[bool] = []
         task = asyncio.current_task()
         if task is not None:
-            task.add_done_callback(lambda _: None if started else self._pipeline.recorder.not_started(path))
+            task.add_done_callback(lambda _: None if started else self._pipeline.recorder.outcomes.not_started(path))
         rule = self._pipeline.catalogue.find(path)
         if rule is not None and rule.server_streaming:
             return _raw(grpc.stream_stream_rpc_method_handler, self._stream(path, started))

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from broker.admit import admit, parse
-from broker.audit.recorder import Recorder, Visit
+from broker.audit.recorder import Recorder
+from broker.audit.visit import Visit
 from broker.decide.catalogue import MethodRule
 from broker.domain.answer import Answer, Call
 from broker.domain.errors import BrokerError, LimitError, RequestError, UnavailableError

@@ -10,128 +10,34 @@ MUSTs:
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import secrets
-from collections import Counter
-from dataclasses import dataclass
-from typing import Protocol
-
 import structlog
 from grpc import StatusCode
 
-from broker.audit.entry import Encoded, Entry, Node, Outcome, encode, outcome_entry
-from broker.audit.log import Appended, Ledger
+from broker.audit.entry import Encoded, Entry, Outcome
+from broker.audit.outcomes import Outcomes
 from broker.audit.receipt import receipt_field, receipt_message
-from broker.audit.seal import SealKeys
-from broker.domain.answer import Answer, Call
-from broker.domain.caller import Caller, Peer
-from broker.domain.clock import Clock
+from broker.audit.scribe import Scribe
+from broker.audit.visit import RefusedError, Released, Visit
+from broker.domain.answer import Answer
 from broker.domain.errors import BrokerError, UnavailableError
-from broker.domain.exchange import DisclosureGroup, Exchange, Justification
-from broker.domain.grant import Grant
+from broker.domain.exchange import DisclosureGroup
 
 LEDGER_SECONDS = 1.0
 LEDGER_DOWN = "LEDGER_UNAVAILABLE"
-# Outcomes wait for company this long; a release without one within five minutes counts as indeterminate.
-OUTCOME_SECONDS = 0.5
-OUTCOMES_PER_LEAF = 400
-# Kept while the ledger is down; beyond that a release shows as indeterminate.
-MOST_OUTCOMES = 100_000
-MOST_FLOODS = 1_000
 
 _logger = structlog.get_logger("entente.recorder")
-
-
-class Rule(Protocol):
-    """What the recorder needs of a method's rule."""
-
-    @property
-    def entry_type(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-
-
-class Released(Protocol):
-    """What the release stage hands over."""
-
-    @property
-    def response(self) -> bytes: ...
-    @property
-    def groups(self) -> tuple[DisclosureGroup, ...]: ...
-
-
-class RefusedError(Exception):
-    """A refusal that is on the ledger. `receipt` is empty only when the ledger itself is down."""
-
-    def __init__(self, error: BrokerError, status: StatusCode, exchange_id: str, receipt: bytes) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.status = status
-        self.exchange_id = exchange_id
-        self.receipt = receipt
-
-
-@dataclass(slots=True)
-class Visit:
-    """One call on its way through the house, filled in stage by stage: what its entries are made of."""
-
-    exchange: Exchange
-    peer: Peer | None = None
-    caller: Caller | None = None
-    rule: Rule | None = None
-    request: bytes | None = None
-    justification: Justification | None = None
-    grant: Grant | None = None
-    target: str = ""
-    salt: bytes | None = None
-    intended: bool = False
-    closed: bool = False
-
-    @property
-    def known_caller(self) -> Caller:
-        """The caller, once identified."""
-        assert self.caller is not None
-        return self.caller
-
-    @property
-    def known_grant(self) -> Grant:
-        """The grant, once decided."""
-        assert self.grant is not None
-        return self.grant
-
-    def call(self, request: object) -> Call:
-        """The decided call, for its handler."""
-        digest = hashlib.sha256(self.request or b"").digest()
-        return Call(self.exchange, self.known_caller, self.known_grant, self.justification, request, digest)
 
 
 class Recorder:
     """Writes each exchange's entries. One for each ledger."""
 
-    def __init__(self, ledger: Ledger, keys: SealKeys, node: Node, clock: Clock) -> None:
-        self._ledger = ledger
-        self._keys = keys
-        self._node = node
-        self._clock = clock
-        self._outcomes: list[Outcome] = []
-        self._floods: Counter[str] = Counter()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to flush outcomes."""
-        self._task = asyncio.create_task(self._flush_outcomes(), name="outcomes")
-
-    async def aclose(self) -> None:
-        """Write what is left of the outcomes."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._write_outcomes()
+    def __init__(self, scribe: Scribe) -> None:
+        self._scribe = scribe
+        self.outcomes = Outcomes(scribe)
 
     def open(self, method: str, address: str) -> Visit:
         """A call has arrived."""
-        return Visit(Exchange(secrets.token_hex(16), method, self._clock.now_us(), self._clock.monotonic_us(), address))
+        return Visit(self._scribe.exchange(method, address))
 
     async def intent(self, visit: Visit) -> None:
         """Durable before the work of a write begins. Once, however often the call decides again."""
@@ -139,7 +45,7 @@ class Recorder:
             return
         encoded = self._encode(visit, phase="intent", outcome="indeterminate", type_=self._type(visit))
         visit.salt = encoded.salt
-        await self._durable(encoded)
+        await self._scribe.durable(encoded, LEDGER_SECONDS)
         visit.intended = True
 
     async def released(self, visit: Visit, answer: Answer, released: Released) -> bytes:
@@ -156,12 +62,12 @@ class Recorder:
         )
         visit.closed = True
         try:
-            appended = await self._durable(encoded)
+            appended = await self._scribe.durable(encoded, LEDGER_SECONDS)
         except UnavailableError:
             # A late entry may still become durable: its outcome says that nothing was handed over. What a write did
             # stays done, and is told by its change row in time.
             if not visit.intended:
-                self._outcomes.append(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.UNAVAILABLE.name))
+                self.outcomes.add(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.UNAVAILABLE.name))
             raise
         return released.response + receipt_field(encoded, appended)
 
@@ -185,9 +91,9 @@ class Recorder:
             visit.closed = True
             if error.reason == LEDGER_DOWN:
                 # It has had its second: the denial is queued behind what is late, and nobody waits for it.
-                self._queue(encoded).add_done_callback(_retrieve)
+                self._scribe.leave(encoded)
                 return RefusedError(error, status, visit.exchange.exchange_id, b"")
-            receipt = receipt_message(encoded, await self._durable(encoded))
+            receipt = receipt_message(encoded, await self._scribe.durable(encoded, LEDGER_SECONDS))
         except BrokerError as down:
             return RefusedError(down, StatusCode.UNAVAILABLE, visit.exchange.exchange_id, b"")
         return RefusedError(error, status, visit.exchange.exchange_id, receipt)
@@ -207,33 +113,17 @@ class Recorder:
                 status=StatusCode.CANCELLED,
                 error=BrokerError("CANCELLED", "the client cancelled, or its deadline passed"),
             )
-            self._queue(encoded)
+            self._scribe.leave(encoded)
         except BrokerError as error:
             _logger.error("abort_not_recorded", exchange_id=visit.exchange.exchange_id, reason=error.reason)
 
     def handed_over(self, visit: Visit, status: str, size: int) -> None:
         """gRPC has taken the answer, or has said that it could not. Batched."""
         taken = status == StatusCode.OK.name
-        duration = self._clock.monotonic_us() - visit.exchange.started_monotonic_us
-        self._outcomes.append(
+        duration = self._scribe.elapsed_us(visit.exchange)
+        self.outcomes.add(
             Outcome(visit.exchange.exchange_id, "allowed" if taken else "aborted", status, size, duration)
         )
-        if len(self._outcomes) >= OUTCOMES_PER_LEAF:
-            self._write_outcomes()
-
-    def resolved(self, exchange_id: str, *, written: bool) -> None:
-        """A write that a crash or a defect cut off: the change row says whether it was done."""
-        outcome = "allowed" if written else "aborted"
-        self._outcomes.append(Outcome(exchange_id, outcome, "UNKNOWN"))
-
-    def unresolved(self, exchange_id: str) -> None:
-        """A release whose outcome is not known: to be treated as disclosed."""
-        self._outcomes.append(Outcome(exchange_id, "indeterminate", "UNKNOWN"))
-
-    def not_started(self, method: str) -> None:
-        """A call that ended before its handler ran; counted, one entry for each method and second."""
-        # The path is the caller's: past so many, what they are called is no longer kept.
-        self._floods[method if method in self._floods or len(self._floods) < MOST_FLOODS else ""] += 1
 
     def note_defect(self, visit: Visit, defect: Exception) -> None:
         """To the operator's log: where it happened, never what was in it."""
@@ -284,54 +174,10 @@ class Recorder:
             status=status.name,
             reason="" if error is None else error.reason,
             bytes=len(response or b""),
-            duration_us=self._clock.monotonic_us() - visit.exchange.started_monotonic_us,
+            duration_us=self._scribe.elapsed_us(visit.exchange),
             detail=detail,
         )
-        return encode(entry, node=self._node, clock=self._clock, keys=self._keys, salt=visit.salt)
-
-    def _queue(self, encoded: Encoded) -> asyncio.Future[Appended]:
-        return self._ledger.append(encoded.leaf, encoded.sealed)
-
-    async def _durable(self, encoded: Encoded) -> Appended:
-        return await self._ledger.wait(self._queue(encoded), LEDGER_SECONDS)
-
-    async def _flush_outcomes(self) -> None:
-        while True:
-            await asyncio.sleep(OUTCOME_SECONDS)
-            self._write_outcomes()
-
-    def _write_outcomes(self) -> None:
-        taken, self._outcomes = self._outcomes, []
-        floods, self._floods = self._floods, Counter()
-        try:
-            while taken:
-                own = self.open("/entente/outcomes", "").exchange
-                self._append_own(outcome_entry(own, taken[:OUTCOMES_PER_LEAF]))
-                del taken[:OUTCOMES_PER_LEAF]
-            while floods:
-                method, count = next(iter(floods.items()))
-                own = self.open(method, "").exchange
-                self._append_own(
-                    Entry(
-                        type="denial",
-                        phase="release",
-                        exchange=own,
-                        outcome="aborted",
-                        status=StatusCode.CANCELLED.name,
-                        reason="CANCELLED",
-                        count=count,
-                        detail={"not_started": True},
-                    )
-                )
-                del floods[method]
-        except UnavailableError:
-            # The ledger is down: kept for when it is back; a release without an outcome shows as indeterminate.
-            self._outcomes = (taken + self._outcomes)[-MOST_OUTCOMES:]
-            self._floods.update(floods)
-
-    def _append_own(self, entry: Entry) -> None:
-        encoded = encode(entry, node=self._node, clock=self._clock, keys=self._keys)
-        self._queue(encoded).add_done_callback(_retrieve)
+        return self._scribe.encode(entry, visit.salt)
 
 
 def _owners(visit: Visit, answer: Answer) -> tuple[str, ...]:
@@ -341,9 +187,3 @@ def _owners(visit: Visit, answer: Answer) -> tuple[str, ...]:
         # Only the originator writes.
         owners.add(str(visit.known_caller.agency))
     return tuple(sorted(owners))
-
-
-def _retrieve(future: asyncio.Future[Appended]) -> None:
-    """Nobody waits for this one: its failure shows in the ledger's own state."""
-    if not future.cancelled():
-        future.exception()

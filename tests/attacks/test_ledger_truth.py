@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from broker import app
-from broker.audit import reader, recorder
+from broker.audit import outcomes, reader
 from broker.audit.files import Files
 from broker.audit.log import Appended
-from broker.audit.recorder import Visit
+from broker.audit.visit import Visit
 from broker.domain.errors import UnavailableError
 from entente.audit.v1 import audit_service_pb2
 from entente.common.v1 import marks_pb2
@@ -88,7 +88,7 @@ async def test_a_write_whose_release_entry_is_late_is_not_put_down_as_denied(
         assert refused.reason == "LEDGER_UNAVAILABLE"
         assert len((await ask(place, SEARCH, searching())).message.reports) == 2
         await place.broker._resolve(place.broker._clock.now_us())
-        place.broker.recorder._write_outcomes()
+        place.broker.recorder.outcomes.flush()
         await asyncio.sleep(0.3)
         said = [json.loads(leaf) for leaf in place.broker.ledger.entries(since, len(place.broker.ledger))]
         own = [leaf["outcome"] for leaf in said if leaf["exchange_id"] == refused.exchange_id]
@@ -185,10 +185,10 @@ async def test_a_pointer_does_not_tell_how_often_its_record_was_changed(place: H
 
 async def test_a_ledger_that_is_down_costs_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What callers do while nothing can be recorded, paths of their choosing among it, was kept without bound."""
-    monkeypatch.setattr(recorder, "MOST_OUTCOMES", 50)
-    monkeypatch.setattr(recorder, "MOST_FLOODS", 20)
+    monkeypatch.setattr(outcomes, "MOST_OUTCOMES", 50)
+    monkeypatch.setattr(outcomes, "MOST_FLOODS", 20)
     async with rehoused(tmp_path / "network") as place:
-        keeper, append = place.broker.recorder, place.broker.ledger.append
+        keeper, append = place.broker.recorder.outcomes, place.broker.ledger.append
 
         def refuse(leaf: bytes, sealed: bytes) -> asyncio.Future[Appended]:
             raise UnavailableError("LEDGER_UNAVAILABLE", "down")
@@ -197,13 +197,13 @@ async def test_a_ledger_that_is_down_costs_no_memory(tmp_path: Path, monkeypatch
         for number in range(200):
             keeper.not_started(f"/a.B/C{number}")
             keeper.unresolved(f"{number:032x}")
-        keeper._write_outcomes()
-        assert len(keeper._outcomes) == 50
+        keeper.flush()
+        assert len(keeper._waiting) == 50
         assert len(keeper._floods) <= 21
         assert sum(keeper._floods.values()) == 200
         since = len(place.broker.ledger)
         monkeypatch.setattr(place.broker.ledger, "append", append)
-        keeper._write_outcomes()
+        keeper.flush()
         await asyncio.sleep(0.2)
         leaves = [json.loads(leaf) for leaf in place.broker.ledger.entries(since, len(place.broker.ledger))]
         assert sum(leaf.get("count", 1) for leaf in leaves if leaf["type"] == "denial") == 200
