@@ -42,6 +42,7 @@ SERVICE = "/entente.report.v1.ReportService/"
 # Numbers of canaries that are in no report or in many.
 REASON_NUMBER, COMPARTMENT_NUMBER = -1, -2
 _AT_ONCE = 16
+_BROAD = {"originator", "updated_after", "updated_before", "include_retracted"}
 _PAGING = {"justification", "page_size", "page_token"}
 
 
@@ -69,14 +70,18 @@ class Gallery:
         return found
 
     async def open(self) -> None:
-        """Hang the reports: one for each template of marks, mosaics, one that was amended, one that was retracted."""
+        """Hang the reports: one for each template of marks, mosaics, and what was amended or retracted."""
         for number, (name, marks) in enumerate(templates().items()):
             await self._submit(Tainted(name, filled(number, marks), AUTHOR.party.agency))
         for name in ("CLASSIFICATION_OFFICIAL", "CLASSIFICATION_SECRET"):
             level = marks_pb2.Classification.Value(name)
             await self._submit(Tainted(f"MOSAIC_{name}", mosaic(1000 * level, level), AUTHOR.party.agency))
-        await self._amended(Tainted("AMENDED", filled(8000, templates()["TLP_GREEN"]), AUTHOR.party.agency))
-        secret = templates()["CLASSIFICATION_SECRET"]
+        marks, secret = templates(), templates()["CLASSIFICATION_SECRET"]
+        marks["HANDLING_CONDITION_A1"].tlp = marks_pb2.TLP_GREEN
+        tightened = Tainted("TIGHTENED", filled(8000, marks["TLP_GREEN"]), AUTHOR.party.agency)
+        await self._amended(tightened, marks["HANDLING_CONDITION_A1"], tighter=True)
+        loosened = Tainted("LOOSENED", filled(8500, secret), AUTHOR.party.agency)
+        await self._amended(loosened, marks["CLASSIFICATION_OFFICIAL"], tighter=False)
         await self._retracted(Tainted("RETRACTED", filled(9000, secret), AUTHOR.party.agency))
         number = 0
         known: set[str | bytes] = set()
@@ -112,15 +117,14 @@ class Gallery:
         self.exhibits.append(one)
         return one
 
-    async def _amended(self, first: Tainted) -> None:
-        """A report that got another title, and marks that bind its past."""
+    async def _amended(self, first: Tainted, marks: marks_pb2.Marks, *, tighter: bool) -> None:
+        """A report that got another title and other marks; tighter ones bind its past."""
         await self._submit(first)
         second = Tainted(first.name, report_pb2.Report(), first.originator, first.record_id, version=2, alone=False)
         second.report.CopyFrom(first.report)
-        second.report.title = f"q{MARKER}7e57ed000"
-        second.report.header.marks.CopyFrom(templates()["COMPARTMENT"])
-        second.report.header.marks.tlp = marks_pb2.TLP_GREEN
-        first.bound_by, first.alone = second.report.header.marks, False
+        second.report.title = f"q{MARKER}{len(self.exhibits):03d}7e57ed"
+        second.report.header.marks.CopyFrom(marks)
+        first.bound_by, first.alone = marks if tighter else None, False
         request = report_service_pb2.AmendReportRequest(
             record_id=first.record_id, etag=first.etag, report=second.report
         )
@@ -168,10 +172,12 @@ class Gallery:
         one = self.exhibits[place % len(self.exhibits)]
         names = rule.request_type.DESCRIPTOR.fields_by_name
         if rule.request_type is report_service_pb2.SearchReportsRequest:
-            yield from searches(one)
+            yield from searches(one, broad=usual)
         elif "record_id" in names and rule.marked:
-            for target in self.exhibits if usual else self.exhibits[place % 6 :: 6]:
+            for target in self.exhibits if usual else self.exhibits[place % 8 :: 8]:
                 yield sample_request(rule, Target(target.record_id, target.etag), visitor.purpose)
+                if "version" in names and not target.alone:
+                    yield rule.request_type(record_id=target.record_id, version=target.version)
         else:
             yield sample_request(rule, Target(one.record_id, one.etag), visitor.purpose)
             if "page_size" in names and "record_id" in names:
@@ -192,8 +198,8 @@ def _compartments(house: House, visitor: Visitor) -> frozenset[str]:
     return frozenset() if facts is None else facts.agency.compartments
 
 
-def searches(one: Tainted) -> Iterator[report_service_pb2.SearchReportsRequest]:
-    """Everything, then by each condition that there is, on values of one report."""
+def searches(one: Tainted, *, broad: bool = True) -> Iterator[report_service_pb2.SearchReportsRequest]:
+    """Everything, then by each condition that there is, on values of one report; those that all fulfil, if `broad`."""
     report = one.report
     entities = {entity.WhichOneof("kind"): entity for entity in report.entities}
     kinds = report_service_pb2.EntityKind
@@ -223,7 +229,7 @@ def searches(one: Tainted) -> Iterator[report_service_pb2.SearchReportsRequest]:
     assert values.keys() == conditions, "a new condition of search needs a value here"
     yield report_service_pb2.SearchReportsRequest()
     for name, found in values.items():
-        for value in found:
+        for value in found if broad or name not in _BROAD else ():
             if value:
                 yield report_service_pb2.SearchReportsRequest(**{name: value})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -42,6 +42,11 @@ class Look:
         found: report_pb2.DisclosedReport = reply.report
         return found
 
+    def granted(self) -> Hashable:
+        """All that decides what may be seen."""
+        grant = self.sight.grant
+        return None if grant is None else (self.sight.agency, grant.rows, tuple(sorted(grant.classes.items(), key=str)))
+
     def expected(self) -> list[Place]:
         """The record and those of its portions that may be seen, in order."""
         return [place for place in self.exhibit.places() if self.sight.levels(self.exhibit, place) is not None]
@@ -63,8 +68,7 @@ class Look:
             levels = self.sight.levels(self.exhibit, place) or {}
             said = self.statuses(getattr(came, "key", ""))
             paths = set_leaves(sent), set_leaves(came)
-            for leaf in _leaves_at(place[0]):
-                due = level(leaf, levels)
+            for leaf, due in _due(place[0], tuple(levels.items())):
                 found += _value_faults(leaf, due, (place[0], sent, came), *paths)
                 if said[leaf.path] != due:
                     found.append(f"{leaf.path}: disclosed as {said[leaf.path]!r}, and is {due!r}")
@@ -72,10 +76,12 @@ class Look:
 
     def statuses(self, key: str = "") -> Statuses:
         """What the disclosure says of each schema path: of one portion, or (no key) in general."""
-        found = dict.fromkeys(SCHEMA, FULL)
-        found.update((path, how) for how, path, portions in self._listed if not portions)
-        found.update((path, how) for how, path, portions in self._listed if key in portions)
-        return found
+        return {**self._general, **{path: how for how, path, portions in self._listed if key in portions}}
+
+    @cached_property
+    def _general(self) -> Statuses:
+        listed = {path: how for how, path, portions in self._listed if not portions}
+        return {**dict.fromkeys(SCHEMA, FULL), **listed}
 
     @cached_property
     def _listed(self) -> list[tuple[str, str, frozenset[str]]]:
@@ -129,6 +135,12 @@ def _leaves_at(name: str) -> tuple[Leaf, ...]:
     if name:
         return tuple(leaf for path, leaf in SCHEMA.items() if path.startswith(prefix))
     return tuple(leaf for path, leaf in SCHEMA.items() if path.partition(".")[0] not in PORTIONS)
+
+
+@cache
+def _due(name: str, levels: tuple[tuple[str, str], ...]) -> tuple[tuple[Leaf, str], ...]:
+    """What is to become of each of these paths where classes are released like this."""
+    return tuple((leaf, level(leaf, dict(levels))) for leaf in _leaves_at(name))
 
 
 def _value_faults(

@@ -122,8 +122,8 @@ class Transcript:
             body, receipt = split_receipt(reply)
             message = heard.rule.response_type.FromString(body)
             self._settle(message)
-            text = message.SerializeToString(deterministic=True).hex()
-            self.said.append((question, text, str(message)[:20_000], self._leaf(parse_receipt(receipt).leaf)))
+            settled = message.SerializeToString(deterministic=True)
+            self.said.append((question, str(settled), self._leaf(parse_receipt(receipt).leaf)))
         if heard.error is not None:
             found = [detail for detail in refusal_details(heard.error) if detail.DESCRIPTOR.name == "BadRequest"]
             leaf = next(one for one in refusal_details(heard.error) if one.DESCRIPTOR.name == "Receipt")
@@ -157,6 +157,8 @@ class Transcript:
             leaf.pop(name, None)
         leaf.get("policy", {}).pop("decision_id", None)
         leaf.pop("purpose", None)
+        if "records" in leaf:
+            leaf["records"] = len(leaf["records"])
         for group in leaf.get("disclosures", ()):
             group["records"] = len(group["records"])
             for listed in (*group["withheld"], *group["transformed"]):
