@@ -14,8 +14,6 @@ import typer
 
 from broker.identify.tls import require_tls13
 
-SWITCH_SECONDS = 0.0005
-
 
 def serve(
     config: Annotated[Path, typer.Option(help="The broker's configuration; see docs/operating.md.")] = Path(
@@ -36,9 +34,6 @@ def serve(
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-
-    # Threads write tiles and feed the audit index; Python's default lets them hold the loop back for 5 ms at a time.
-    sys.setswitchinterval(SWITCH_SECONDS)
 
     async def run() -> None:
         stopping = asyncio.Event()

@@ -28,7 +28,9 @@ from broker.store.audit_index import AuditIndex, EntryRow, Projected
 
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BATCH = 512
+# What one slice may hold: as much as is fed in a millisecond or two.
+_SLICE_ENTRIES = 32
+_SLICE_BYTES = 64 * 1024
 # Entries gather for this long when nobody waits for them: one transaction for many costs a tenth.
 _GATHER_S = 0.2
 _RETRY_S = 1.0
@@ -80,7 +82,11 @@ def project(index: int, raw: bytes, sealed: bytes, keys: SealKeys) -> Projected:
 
 
 class Projection:
-    """Keeps an AuditIndex up with a Ledger. All SQL runs on one thread of its own."""
+    """Keeps an AuditIndex up with a Ledger.
+
+    Feeding runs on the event loop, in slices of a millisecond or two: on a thread it would fight the loop for the
+    interpreter's lock at every row, which costs each call more than the work itself. Searches run on a thread.
+    """
 
     def __init__(self, ledger: Ledger, keys: SealKeys, index: AuditIndex) -> None:
         self._ledger, self._keys, self._index = ledger, keys, index
@@ -150,13 +156,22 @@ class Projection:
                 async with asyncio.timeout(_GATHER_S):
                     await self._wanted.wait()
             while self.size < len(self._ledger):
-                end = min(self.size + _BATCH, len(self._ledger))
-                await self.run(lambda start=self.size, end=end: self._add(start, end))  # type: ignore[misc]
+                end = self.size + self._add(self.size)
                 async with self._progress:
                     self.size = end
                     self._progress.notify_all()
+                # Calls first.
+                await asyncio.sleep(0)
             self._wanted.clear()
 
-    def _add(self, start: int, end: int) -> None:
-        pairs = self._ledger.pairs(start, end)
-        self._index.add([project(index, leaf, sealed, self._keys) for index, (leaf, sealed) in enumerate(pairs, start)])
+    def _add(self, start: int) -> int:
+        """Add a slice of entries; how many."""
+        slice_: list[Projected] = []
+        size = 0
+        for leaf, sealed in self._ledger.pairs(start, min(start + _SLICE_ENTRIES, len(self._ledger))):
+            slice_.append(project(start + len(slice_), leaf, sealed, self._keys))
+            size += len(leaf) + len(sealed)
+            if size >= _SLICE_BYTES:
+                break
+        self._index.add(slice_)
+        return len(slice_)

@@ -109,8 +109,8 @@ def search(
     if shape.few:
         values["ids"] = numbers(visible)
     seqs = _statement(shape).all(driver, values)
-    rows = (_BY_SEQ.first(driver, {"at": seq}) for (seq,) in seqs)
-    return [stored(row) for row in rows if row is not None]
+    rows = _BY_SEQS.all(driver, {"seqs": json.dumps([seq for (seq,) in seqs])}) if seqs else []
+    return [stored(row) for row in rows]
 
 
 def _visible_rows(grant: Grant, wanted: Conditions) -> int:
@@ -156,7 +156,10 @@ def _parameters(grant: Grant, wanted: Conditions, visible: int, below: int, most
 
 
 # One look-up for each: a list of them tempts the planner into reading the whole table.
-_BY_SEQ = Prepared(VERSIONS.where(version.c.seq == bindparam("at")))
+# The page's rows, once it is known which: versions are wide, and a scan must not read those that it passes over.
+_BY_SEQS = Prepared(
+    VERSIONS.where(version.c.seq.in_(select(each("seqs", Integer).c.value))).order_by(version.c.seq.desc())
+)
 
 
 @lru_cache(maxsize=256)

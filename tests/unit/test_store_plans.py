@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.store.search import _BY_SEQ, _Shape, _statement
+from broker.store.search import _BY_SEQS, _Shape, _statement
 from broker.store.store import Store
 from tests.support.reports import TickingClock
 
@@ -40,6 +40,8 @@ def test_every_search_is_led_by_an_index(store: Store) -> None:
             assert not any("TEMP B-TREE" in step for step in steps), shape
 
 
-def test_a_version_is_fetched_by_its_key(store: Store) -> None:
-    plan = store._driver.execute(f"EXPLAIN QUERY PLAN {_BY_SEQ._sql}", (1,)).fetchall()
-    assert all(row[3].startswith("SEARCH") for row in plan)
+def test_a_pages_versions_are_fetched_by_their_keys(store: Store) -> None:
+    plan = store._driver.execute(f"EXPLAIN QUERY PLAN {_BY_SEQS._sql}", ("[1, 2]",)).fetchall()
+    steps = [row[3] for row in plan]
+    assert sum(step.startswith("SEARCH") for step in steps) == 2, steps
+    assert not any(step.startswith("SCAN") and "each_" not in step for step in steps), steps
