@@ -10,6 +10,8 @@ MUSTs:
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from grpc import StatusCode
 
@@ -68,6 +70,11 @@ class Recorder:
             # stays done, and is told by its change row in time.
             if not visit.intended:
                 self.outcomes.add(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.UNAVAILABLE.name))
+            raise
+        except asyncio.CancelledError:
+            # The caller has gone before a byte went out; the entry becomes durable without us.
+            if not visit.intended:
+                self.outcomes.add(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.CANCELLED.name))
             raise
         return released.response + receipt_field(encoded, appended)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from dataclasses import replace
@@ -188,3 +189,24 @@ async def test_there_is_no_plaintext_port(tmp_path: Path) -> None:
             await channel.unary_unary(GET)(getting("0" * 32).SerializeToString(), timeout=5)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
         assert place.leaves() == []
+
+
+async def test_a_caller_that_left_before_its_entry_was_durable_got_nothing(tmp_path: Path) -> None:
+    """pipeline rule 3: the entry becomes durable without its caller; its outcome says that nothing was handed over."""
+    files = WatchedFiles()
+    async with rehoused(tmp_path / "network", files=files) as place:
+        target = await submitted(place, OFFICER)
+        files.slow_s = 0.02
+        await ask(place, GET, getting(target.record_id))
+        since = len(place.broker.ledger)
+        files.slow_s = 0.6
+        leaving = asyncio.create_task(ask(place, GET, getting(target.record_id)))
+        await asyncio.sleep(0.25)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        files.slow_s = 0.0
+        await asyncio.sleep(1.5)
+        said = [json.loads(leaf) for leaf in place.broker.ledger.entries(since, len(place.broker.ledger))]
+        (released,) = [leaf for leaf in said if leaf["phase"] == "release"]
+        ended = [one for leaf in said for one in leaf.get("outcomes", ()) if one[0] == released["exchange_id"]]
+        assert [one[1:3] for one in ended] == [["aborted", "CANCELLED"]]
