@@ -34,7 +34,7 @@ check: $(READY) ## format, lint, types, imports, protos, classes, policies, gene
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 	cd proto && ../$(BIN)/buf breaking --against baseline.binpb
 	$(BIN)/python -m broker.release.classes --baseline proto/classes.json
-	$(BIN)/python scripts/check_policies.py
+	$(BIN)/python scripts/check_policies.py --require-opa
 	$(BIN)/python scripts/unasync_sdk.py --check
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/generate.py --check
 
