@@ -41,7 +41,7 @@ from tests.support.exchanges import (
     searching,
     submission,
 )
-from tests.support.house import House, submitted
+from tests.support.house import House, submitted, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -89,12 +89,16 @@ async def test_a_write_whose_release_entry_is_late_is_not_put_down_as_denied(
         assert len((await ask(place, SEARCH, searching())).message.reports) == 2
         await place.broker._resolve(place.broker._clock.now_us())
         place.broker.recorder.outcomes.flush()
-        await asyncio.sleep(0.3)
-        said = [json.loads(leaf) for leaf in place.broker.ledger.entries(since, len(place.broker.ledger))]
-        own = [leaf["outcome"] for leaf in said if leaf["exchange_id"] == refused.exchange_id]
-        ended = [o[1] for leaf in said for o in leaf.get("outcomes", ()) if o[0] == refused.exchange_id]
-        assert "denied" not in own
-        assert ended == ["allowed"]
+
+        def said() -> list[dict[str, Any]]:
+            return [json.loads(leaf) for leaf in place.broker.ledger.entries(since, len(place.broker.ledger))]
+
+        def ended() -> list[str]:
+            return [o[1] for leaf in said() for o in leaf.get("outcomes", ()) if o[0] == refused.exchange_id]
+
+        await until(lambda: bool(ended()))
+        assert "denied" not in [leaf["outcome"] for leaf in said() if leaf["exchange_id"] == refused.exchange_id]
+        assert ended() == ["allowed"]
 
 
 async def test_a_stream_whose_batches_end_differently_leaves_the_audit_index_alive(place: House) -> None:
@@ -204,7 +208,8 @@ async def test_a_ledger_that_is_down_costs_no_memory(tmp_path: Path, monkeypatch
         since = len(place.broker.ledger)
         monkeypatch.setattr(place.broker.ledger, "append", append)
         keeper.flush()
-        await asyncio.sleep(0.2)
+        # A leaf for each path and for the rest, and one for the outcomes.
+        await until(lambda: len(place.broker.ledger) >= since + 22)
         leaves = [json.loads(leaf) for leaf in place.broker.ledger.entries(since, len(place.broker.ledger))]
         assert sum(leaf.get("count", 1) for leaf in leaves if leaf["type"] == "denial") == 200
         assert sum(len(leaf.get("outcomes", ())) for leaf in leaves) == 50

@@ -267,18 +267,26 @@ async def test_crash(place: House, rule: MethodRule) -> None:
     assert b"Courier" not in leaf
 
 
-async def hang(_: Call) -> Any:
-    await asyncio.sleep(3600)
+class Hang:
+    """A handler that never answers, and says when it was reached."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def __call__(self, _: Call) -> Any:
+        self.reached.set()
+        await asyncio.sleep(3600)
 
 
 @each
 async def test_cancelled(place: House, rule: MethodRule) -> None:
     """cancelled: the entry is there although nobody waits for it."""
     request, since = await prepared(place, rule)
+    hang = Hang()
 
     async def act() -> None:
         task = asyncio.create_task(call(place, rule, request))
-        await asyncio.sleep(0.15)
+        await asyncio.wait_for(hang.reached.wait(), 10)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         wanted = 2 if rule.write else 1
@@ -294,9 +302,11 @@ async def test_cancelled(place: House, rule: MethodRule) -> None:
 async def test_deadline(place: House, rule: MethodRule) -> None:
     """deadline: the client's deadline ends the call, on record."""
     request, since = await prepared(place, rule)
+    hang = Hang()
 
     async def act() -> None:
-        error = await refused(place, rule, request, timeout=0.2)
+        # Long enough to reach the handler on a busy machine.
+        error = await refused(place, rule, request, timeout=0.6)
         assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         wanted = 2 if rule.write else 1
         assert summary(await place.settled(since, at_least=wanted)) == [

@@ -112,6 +112,13 @@ async def house(
         await broker.stop()
 
 
+async def until(claim: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something holds, however busy the machine is; the test's own assertion says what did not."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not claim() and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.01)
+
+
 def reason_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     """The ErrorInfo of a refusal."""
     return next(found for found in refusal_details(error) if isinstance(found, error_details_pb2.ErrorInfo))
