@@ -26,10 +26,6 @@ SECONDS = 120
 MARK = "DEMO_TEST_MARK"
 
 
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Newcomer:
     """A clean environment: an empty home, no configuration, no terminal; its processes can be told by a mark."""
 
@@ -46,17 +42,21 @@ class Newcomer:
         }
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*COMMAND, *options],
-            cwd=self.home,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A shell that runs the tests in the background has Ctrl-C ignored, and children inherit that.
-            preexec_fn=_heed_interrupts,
-        )
+        # A shell that runs the tests in the background has Ctrl-C ignored, and children inherit that; what has a
+        # handler here is at its default there. (Code between fork and exec would run into gRPC's fork handlers.)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [*COMMAND, *options],
+                cwd=self.home,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def run(self, *options: str) -> tuple[int, str]:
         process = self.start(*options)
