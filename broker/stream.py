@@ -10,6 +10,7 @@ MUSTs:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
@@ -63,9 +64,8 @@ class StreamRunner:
         visit = self._pipeline.recorder.open(path, wire.address)
         link: _Link | None = None
         try:
-            rule = await self._pipeline.enter(visit, wire)
-            visit.request = await wire.first_message()
-            start, visit.justification = admit(rule, visit.request)
+            rule, first = await self._enter(visit, wire)
+            start, visit.justification = admit(rule, first)
             if not start.HasField("start"):
                 raise RequestError("REQUEST_INVALID", "the first message of a stream is `start`")
             await self._pipeline.decide(visit, rule)
@@ -87,6 +87,18 @@ class StreamRunner:
             if link is not None:
                 self._links.discard(link)
                 link.close()
+
+    async def _enter(self, visit: Visit, wire: Wire) -> tuple[MethodRule, bytes]:
+        """identify; then the first message. A caller who is refused is heard first: a write that is cut off in the
+        middle tells its client nothing of the reason."""
+        try:
+            rule = await self._pipeline.enter(visit, wire)
+        except BrokerError:
+            with contextlib.suppress(BrokerError):
+                visit.request = await wire.first_message()
+            raise
+        visit.request = first = await wire.first_message()
+        return rule, first
 
     async def _batches(
         self, visit: Visit, wire: Wire, rule: MethodRule, subscription: Subscription, link: _Link, start: Any
