@@ -64,8 +64,9 @@ class StreamRunner:
         visit = self._pipeline.recorder.open(path, wire.address)
         link: _Link | None = None
         try:
-            rule, first = await self._enter(visit, wire)
-            start, visit.justification = admit(rule, first)
+            rule = await self._pipeline.enter(visit, wire)
+            visit.request = await wire.first_message()
+            start, visit.justification = admit(rule, visit.request)
             if not start.HasField("start"):
                 raise RequestError("REQUEST_INVALID", "the first message of a stream is `start`")
             await self._pipeline.decide(visit, rule)
@@ -80,25 +81,19 @@ class StreamRunner:
             self._pipeline.recorder.aborted(visit)
             raise
         except BrokerError as error:
-            raise await self._pipeline.recorder.refused(visit, error, status_of(error)) from None
+            refusal = await self._pipeline.recorder.refused(visit, error, status_of(error))
+            if visit.request is None:
+                # It is on record; now its caller is heard out: a write that is cut off in the middle tells its client
+                # nothing of the reason.
+                with contextlib.suppress(BrokerError):
+                    await wire.first_message()
+            raise refusal from None
         except Exception as defect:
             raise await self._pipeline.defect(visit, defect) from None
         finally:
             if link is not None:
                 self._links.discard(link)
                 link.close()
-
-    async def _enter(self, visit: Visit, wire: Wire) -> tuple[MethodRule, bytes]:
-        """identify; then the first message. A caller who is refused is heard first: a write that is cut off in the
-        middle tells its client nothing of the reason."""
-        try:
-            rule = await self._pipeline.enter(visit, wire)
-        except BrokerError:
-            with contextlib.suppress(BrokerError):
-                visit.request = await wire.first_message()
-            raise
-        visit.request = first = await wire.first_message()
-        return rule, first
 
     async def _batches(
         self, visit: Visit, wire: Wire, rule: MethodRule, subscription: Subscription, link: _Link, start: Any

@@ -262,3 +262,12 @@ async def test_a_stream_begins_with_its_start(full: House) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert checked_refusal(full, caught.value, sent).reason == "REQUEST_INVALID"
+
+
+async def test_a_refused_stream_is_on_record_before_it_has_spoken(full: House) -> None:
+    """pipeline rule 13: who leaves without a word cannot turn its refusal into a mere cancellation."""
+    since = len(full.broker.ledger)
+    stream = full.channel(OFFICER).stream_stream("/entente.report.v1.ReportService/SubscribeReports")(timeout=20)
+    (entry,) = await full.settled(since)
+    stream.cancel()
+    assert entry["reason"] == "TOKEN_MISSING"
