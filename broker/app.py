@@ -42,15 +42,18 @@ from broker.identify.caller import Identifier
 from broker.identify.certificate import CertificateProfile
 from broker.identify.issuers import IssuerEntry, Issuers
 from broker.identify.roots import TrustRoots
+from broker.identify.standing import Standing
 from broker.identify.tls import server_credentials
 from broker.identify.token import TokenVerifier
 from broker.keys import cursor_key, log_signer
+from broker.limits.limits import Limits
 from broker.pipeline import Handler, Pipeline
 from broker.release.projector import Releaser
 from broker.server import OPTIONS, Door
 from broker.store.audit_index import AuditIndex
 from broker.store.store import Store
 from broker.stream import StreamRunner
+from broker.watch import Watch
 from entente.audit.v1 import audit_service_pb2
 from entente.directory.v1 import directory_service_pb2
 from entente.report.v1 import report_service_pb2
@@ -88,14 +91,18 @@ class Broker:
         self.decider = Decider(engine, bundle, self.catalogue, self.store, clock)
         node = Node(config.broker.name, secrets.token_hex(8))
         self.recorder = Recorder(Scribe(self.ledger, keys, node, clock))
+        self.standing = Standing(clock, self.store.revoked())
         self.pipeline = Pipeline(
-            identifier=_identifier(config, clock),
+            identifier=_identifier(config, clock, self.standing),
             catalogue=self.catalogue,
             decider=self.decider,
             handlers=self._handlers(clock),
             releaser=Releaser(),
             recorder=self.recorder,
+            limits=Limits(config.limits),
         )
+        self.streams = StreamRunner(self.pipeline, {SUBSCRIBE: self._reports.open_subscription})
+        self.watch = Watch(self.store, self.standing, [self.streams.look_again])
         self.address = config.broker.listen
         self._clock = clock
         self._server: grpc.aio.Server | None = None
@@ -129,7 +136,7 @@ class Broker:
         await self._resolve(self._clock.now_us())
         self.recorder.outcomes.start()
         self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeper")
-        self.streams = StreamRunner(self.pipeline, {SUBSCRIBE: self._reports.open_subscription})
+        self.watch.start()
         server = grpc.aio.server(options=OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self.config.broker.reflection:
@@ -151,6 +158,7 @@ class Broker:
             await self._health.enter_graceful_shutdown()
             self.streams.shut_down()
             await self._server.stop(SHUTDOWN_SECONDS)
+        await self.watch.aclose()
         if self._housekeeper is not None:
             self._housekeeper.cancel()
             await asyncio.gather(self._housekeeper, return_exceptions=True)
@@ -192,11 +200,11 @@ class Broker:
                 self.recorder.outcomes.unresolved(exchange_id)
 
 
-def _identifier(config: Config, clock: Clock) -> Identifier:
+def _identifier(config: Config, clock: Clock, standing: Standing) -> Identifier:
     roots = TrustRoots.from_pem(config.tls.roots.read_bytes(), config.broker.trust_domains)
-    entries = [IssuerEntry(one.issuer, AgencyId.parse(one.agency), one.jwks) for one in config.issuers]
+    entries = [IssuerEntry(one.issuer, AgencyId.parse(one.agency), one.jwks) for one in config.issuers if one.jwks]
     profile = CertificateProfile(roots, config.broker.trust_domains, clock)
-    return Identifier(profile, TokenVerifier(Issuers(entries), config.broker.audience, clock))
+    return Identifier(profile, TokenVerifier(Issuers(entries), config.broker.audience, clock), standing)
 
 
 def _engine(policy: PolicySection, bundle: PolicyBundle, clock: Clock) -> PolicyEngine:

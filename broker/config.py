@@ -12,13 +12,15 @@ There is no setting that turns TLS, policy or audit off. Paths are relative to t
 
     [policy]
     engine = "embedded"                       # or "opa", with url = "http://127.0.0.1:8181"
+
+`[identity]` and `[limits]` may be left out; their keys and defaults are the two classes below.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,11 +47,18 @@ class BrokerSection:
 
 @dataclass(frozen=True, slots=True)
 class TlsSection:
-    """The broker's certificate and the roots that agencies' certificates lead to."""
+    """The broker's certificate, the roots that agencies' certificates lead to, and what those roots have revoked.
+
+    All of it is read again when a file changes. `revocation_lists`: a signed list (RFC 5280 section 5) of each
+    authority that may stand in a path; one that is missing, or older than `revocation_list_hours`, refuses everything
+    below that authority.
+    """
 
     certificate: Path
     key: Path
     roots: Path
+    revocation_lists: tuple[Path, ...] = ()
+    revocation_list_hours: int = 168
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,38 @@ class PolicySection:
 
 @dataclass(frozen=True, slots=True)
 class IssuerSection:
-    """An issuer speaks for exactly one agency."""
+    """An issuer speaks for exactly one agency. Its keys are in a file, or at an https URL; `ca` is that server's root.
+
+    Exactly one of `jwks` and `jwks_uri` is set.
+    """
 
     agency: str
     issuer: str
-    jwks: Path
+    jwks: Path | None = None
+    jwks_uri: str = ""
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySection:
+    """How issuers' keys are fetched: how often, and for how long fetched keys count while the issuer is down."""
+
+    jwks_refresh_seconds: int = 60
+    jwks_oldest_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSection:
+    """What one agency may use at once, over all workers, and how long a call may last."""
+
+    connections: int = 64
+    streams: int = 32
+    requests_per_second: int = 500
+    burst: int = 1000
+    bytes_per_second: int = 32 << 20
+    first_message_seconds: int = 10
+    longest_call_seconds: int = 120
+    connection_age_seconds: int = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +114,18 @@ class Config:
     tls: TlsSection
     issuers: tuple[IssuerSection, ...]
     policy: PolicySection
+    identity: IdentitySection = field(default_factory=IdentitySection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
 
 
 T = TypeVar("T")
-_WORDS = {bool: "boolean, without quotes", list: "list of strings", str: "string"}
+_WORDS = {bool: "boolean, without quotes", int: "whole number above 0", list: "list of strings", str: "string"}
 
 
 def load(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError."""
     raw = _read(path)
-    known = {"broker", "tls", "issuers", "policy"}
+    known = {section.name for section in fields(Config)}
     if unknown := set(raw) - known:
         raise ConfigError(f"{path}: unknown section {sorted(unknown)[0]!r}; known are {sorted(known)}")
     base = path.parent
@@ -96,7 +134,12 @@ def load(path: Path) -> Config:
         tls=_section(path, base, "tls", TlsSection, raw.get("tls", {})),
         issuers=tuple(_section(path, base, "issuers", IssuerSection, one) for one in raw.get("issuers", [])),
         policy=_section(path, base, "policy", PolicySection, raw.get("policy", {})),
+        identity=_section(path, base, "identity", IdentitySection, raw.get("identity", {})),
+        limits=_section(path, base, "limits", LimitsSection, raw.get("limits", {})),
     )
+    for one in config.issuers:
+        if (one.jwks is None) != bool(one.jwks_uri):
+            raise ConfigError(f"{path}: issuer {one.issuer}: set jwks (a file) or jwks_uri (an https URL), one of them")
     if config.policy.engine not in ("embedded", "opa"):
         raise ConfigError(f"{path}: policy.engine is 'embedded' or 'opa'")
     if config.policy.engine == "opa" and not config.policy.url:
@@ -123,22 +166,22 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _section(path: Path, base: Path, name: str, kind: type[T], raw: Mapping[str, Any]) -> T:
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(raw) - set(known):
         raise ConfigError(f"{path}: unknown key {name}.{sorted(unknown)[0]}; known are {sorted(known)}")
     values: dict[str, Any] = {}
-    for key, field in known.items():
+    for key, field_ in known.items():
         if key not in raw:
-            if field.default is MISSING:
+            if field_.default is MISSING:
                 raise ConfigError(f"{path}: {name}.{key} is missing")
             continue
         value: Any = raw[key]
-        wanted = bool if field.type == "bool" else list if "tuple" in str(field.type) else str
+        wanted = {"bool": bool, "int": int}.get(str(field_.type)) or (list if "tuple" in str(field_.type) else str)
         # A quoted "false" is true, and a word where a list belongs is a list of letters.
         if not _fits(value, wanted):
             raise ConfigError(f"{path}: {name}.{key} must be a {_WORDS[wanted]}")
-        if "Path" in str(field.type):
-            value = base / value
+        if "Path" in str(field_.type):
+            value = [base / one for one in value] if isinstance(value, list) else base / value
         values[key] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
@@ -158,7 +201,9 @@ def _agency(path: Path, raw: Mapping[str, Any]) -> Agency:
 
 
 def _fits(value: object, wanted: type) -> bool:
-    return type(value) is wanted and (not isinstance(value, list) or all(isinstance(one, str) for one in value))
+    if isinstance(value, list):
+        return wanted is list and all(isinstance(one, str) for one in value)
+    return type(value) is wanted and (wanted is not int or value > 0)  # type: ignore[operator]
 
 
 _AGREEMENT_KEYS = {"id", "parties", "purposes", "ceiling", "valid_from", "valid_until"}

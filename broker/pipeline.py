@@ -36,6 +36,7 @@ from broker.domain.errors import (
 )
 from broker.domain.grant import StaleGrantError
 from broker.identify.caller import Identifier
+from broker.limits.limits import Limits
 from broker.release.projector import Releaser
 from broker.wire import Wire
 
@@ -77,12 +78,16 @@ class Pipeline:
     handlers: Mapping[str, Handler]
     releaser: Releaser
     recorder: Recorder
+    limits: Limits
 
     async def answer(self, path: str, wire: Wire, closer: Closer) -> bytes:
         """One unary call: the response with its receipt. Raises RefusedError, which is on the ledger already."""
         visit = self.recorder.open(path, wire.address)
         try:
             message = await self._through(visit, wire)
+            # Between decision and here the ledger was awaited: the caller's right is looked at once more.
+            self.identifier.require_still_valid(visit.known_caller, wire.auth_context)
+            self.limits.spent(visit.known_caller, len(visit.request or b"") + len(message))
             closer(visit, len(message))
             return message
         except asyncio.CancelledError:
@@ -116,7 +121,9 @@ class Pipeline:
     async def enter(self, visit: Visit, wire: Wire) -> MethodRule:
         """identify: who calls, before a byte of the request is looked at; then which method."""
         visit.peer = self.identifier.peer(wire.auth_context)
-        visit.caller = self.identifier.identify(wire.auth_context, wire.metadata)
+        # Before a signature is checked: what a noisy agency sends costs nobody else anything.
+        self.limits.call(visit.peer, wire.address)
+        visit.caller = self.identifier.identify(visit.peer, wire.metadata)
         rule = self.catalogue.find(visit.exchange.method)
         if rule is None:
             raise UnknownMethodError("METHOD_UNKNOWN", "this broker has no such method; see its protos")

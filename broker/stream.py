@@ -22,6 +22,7 @@ from broker.decide.catalogue import MethodRule
 from broker.domain.answer import Answer, Call
 from broker.domain.errors import BrokerError, LimitError, RequestError, UnavailableError
 from broker.domain.grant import StaleGrantError
+from broker.identify.caller import Identifier
 from broker.pipeline import DECISIONS_PER_CALL, Pipeline, status_of
 from broker.wire import Wire
 
@@ -58,6 +59,14 @@ class StreamRunner:
         """End every stream, saying why: a client that is told resumes elsewhere at once."""
         for link in self._links:
             link.fail(UnavailableError("SHUTTING_DOWN", "the broker is stopping; connect again and resume"))
+
+    def look_again(self) -> None:
+        """Something was revoked: end the streams whose caller's right is gone."""
+        for link in tuple(self._links):
+            try:
+                link.require_still_valid(self._pipeline.identifier)
+            except BrokerError as error:
+                link.fail(error)
 
     async def run(self, path: str, wire: Wire) -> AsyncIterator[bytes]:
         """The stream's messages. Raises RefusedError; a cancelled stream is on record."""
@@ -171,6 +180,10 @@ class _Link:
             return work.result()
         finally:
             work.cancel()
+
+    def require_still_valid(self, identifier: Identifier) -> None:
+        """Raises the BrokerError to end the stream with."""
+        identifier.require_still_valid(self._visit.known_caller, self._wire.auth_context)
 
     def fail(self, error: BrokerError) -> None:
         """End the stream with this refusal, unless it has one already."""

@@ -69,7 +69,19 @@ class ConflictError(RequestError):
 
 
 class LimitError(RequestError):
-    """Too large, too many, too fast."""
+    """Too large, too many, too fast. `retry_after_s`: when it may work again; 0 where waiting does not help."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        detail: str = "",
+        fields: tuple[tuple[str, str], ...] = (),
+        retry_after_s: float = 0.0,
+    ) -> None:
+        super().__init__(reason, message, detail=detail, fields=fields)
+        self.retry_after_s = retry_after_s
 
 
 class UnknownMethodError(RequestError):

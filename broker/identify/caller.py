@@ -17,6 +17,7 @@ from typing import TypeAlias
 from broker.domain.caller import Caller, Peer
 from broker.domain.errors import IdentityError
 from broker.identify.certificate import CertificateProfile
+from broker.identify.standing import Standing
 from broker.identify.token import TokenVerifier
 
 AuthContext: TypeAlias = Mapping[str, Sequence[bytes]]
@@ -29,16 +30,20 @@ _SCHEME = "bearer "
 class Identifier:
     """The identify stage."""
 
-    def __init__(self, profile: CertificateProfile, tokens: TokenVerifier) -> None:
+    def __init__(self, profile: CertificateProfile, tokens: TokenVerifier, standing: Standing) -> None:
         self._profile = profile
         self._tokens = tokens
+        self._standing = standing
 
-    def identify(self, auth_context: AuthContext, metadata: Metadata) -> Caller:
+    def identify(self, peer: Peer, metadata: Metadata) -> Caller:
         """Who calls. Raises IdentityError, or LimitError after too many failed tokens."""
-        return self._tokens.check(_bearer(metadata), self.peer(auth_context))
+        caller = self._tokens.check(_bearer(metadata), peer)
+        self._standing.require_caller(caller)
+        return caller
 
     def peer(self, auth_context: AuthContext) -> Peer:
-        """Which agency and workload calls, without a person. Raises IdentityError."""
+        """Which agency and workload calls, without a person. Raises IdentityError, or UnavailableError when it cannot
+        be known what is revoked."""
         if tuple(auth_context.get("ssl_tls_version", ())) != (TLS_VERSION,):
             raise IdentityError(
                 "TLS_VERSION_REFUSED",
@@ -53,7 +58,9 @@ class Identifier:
                 "A client certificate is required. Configure your agency's certificate and key.",
                 detail=f"{len(leaves)} leaves, {len(chains)} chains",
             )
-        return self._profile.check(leaves[0], chains[0] if chains else b"")
+        peer = self._profile.check(leaves[0], chains[0] if chains else b"")
+        self._standing.require_peer(peer)
+        return peer
 
     def require_still_valid(self, caller: Caller, auth_context: AuthContext) -> None:
         """Whether a stream's caller still holds: certificate, its revocation, current roots, token. About 2 us.
@@ -64,6 +71,7 @@ class Identifier:
         if peer.thumbprint != caller.thumbprint or peer.agency != caller.agency:
             raise IdentityError("TOKEN_NOT_BOUND", "The connection's certificate is not the caller's. Connect again.")
         self._tokens.require_still_valid(caller)
+        self._standing.require_caller(caller)
 
 
 def _bearer(metadata: Metadata) -> str:

@@ -8,11 +8,10 @@ A token MUST, beyond its form (`compact`) and its claims (`claims`):
  4. be bound to the certificate that presents it: `cnf.x5t#S256` is its thumbprint (RFC 8705 section 3.1);
  5. live at most 300 seconds from `iat` and from `nbf`;
  6. have been issued and be valid now: `iat` and `nbf` at most 5 seconds ahead of this clock, `exp` after it, without
-    leeway: an expired token is expired;
- 7. not be revoked by its `jti`.
+    leeway: an expired token is expired. (Whether it was revoked by its `jti` is `standing`'s to say.)
 
 A token is reusable within its life, because a gRPC retry sends it again. What held is cached under exactly (token's
-SHA-256, peer, issuers' generation), and rules 6 and 7 are tested every time. What failed is never cached; failures are
+SHA-256, peer, issuers' generation), and rule 6 is tested every time. What failed is never cached; failures are
 limited for each certificate, so that nobody makes the broker verify signatures for nothing. The limit answers
 LIMIT_EXCEEDED.
 """
@@ -21,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import jwt
@@ -56,7 +54,6 @@ class TokenVerifier:
         issuers: the issuers in force; reloaded in place.
         audience: this broker's name in `aud`.
         clock: the broker's clock.
-        revoked: (issuer, `jti`) pairs that are refused; the owner may change the set in place.
         limit: how many failures a certificate may cause.
         cache_size: how many accepted tokens are remembered.
     """
@@ -67,14 +64,12 @@ class TokenVerifier:
         audience: str,
         clock: Clock,
         *,
-        revoked: AbstractSet[tuple[str, str]] = frozenset(),
         limit: FailureLimit | None = None,
         cache_size: int = 8192,
     ) -> None:
         self._issuers = issuers
         self._audience = audience
         self._clock = clock
-        self._revoked = revoked
         self._limit = FailureLimit(clock) if limit is None else limit
         self._accepted: BoundedCache[tuple[bytes, Peer, int], _Accepted] = BoundedCache(cache_size)
 
@@ -98,8 +93,7 @@ class TokenVerifier:
         return accepted.caller
 
     def require_still_valid(self, caller: Caller) -> None:
-        """Expiry and revocation alone, for a caller that `check` returned earlier. Raises IdentityError."""
-        self._require_not_revoked(caller)
+        """Expiry alone, for a caller that `check` returned earlier. Raises IdentityError."""
         now = self._clock.now_us() // 1_000_000
         if now >= caller.expires_at:
             message = "The token has expired. Ask your issuer for a new one."
@@ -131,10 +125,6 @@ class TokenVerifier:
             message = "The token is not valid yet. Check the clocks of your issuer and of this machine."
             raise IdentityError("TOKEN_EXPIRED", message, detail=f"valid from {accepted.valid_from}, now {now}")
         self.require_still_valid(accepted.caller)
-
-    def _require_not_revoked(self, caller: Caller) -> None:
-        if (caller.issuer, caller.token_id) in self._revoked:
-            raise IdentityError("TOKEN_INVALID", "This token was revoked. Ask your issuer for a new one.")
 
 
 def _signing_key(compact: CompactToken, claims: Claims, peer: Peer, issuers: IssuerSet) -> IssuerKey:

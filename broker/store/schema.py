@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -156,6 +157,8 @@ agency = Table(
     Column("contact", Text, nullable=False),
     Column("compartments", Text, nullable=False),
     Column("inspectorate", Boolean, nullable=False),
+    # Came by an approved proposal, not by the operator's file, so that loading the file leaves it alone.
+    Column("enrolled", Boolean, nullable=False, server_default=false()),
 )
 
 agreement = Table(
@@ -175,4 +178,89 @@ directory_revision = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
+)
+
+# The registry's journal: one row for each committed change of what follows. Its highest number is the revision that
+# every worker watches, and an exchange found here was done (recovery).
+registry_change = Table(
+    "registry_change",
+    metadata,
+    Column("seq", _Seq, primary_key=True),
+    Column("exchange_id", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Index("registry_change_exchange", "exchange_id"),
+    sqlite_autoincrement=True,
+)
+
+# What was revoked, and what of it was lifted again. `kind` and `subject` as in `domain.standing`.
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("revocation_id", String(32), primary_key=True),
+    Column("seq", _Seq, ForeignKey("registry_change.seq"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    # The agency that it concerns, so that its administrators can list it; empty where it concerns none.
+    Column("agency", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by_agency", String(200), nullable=False),
+    Column("by_user", String(255), nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("lifted_us", BigInteger),
+    Index("revocation_seq", "seq"),
+)
+
+# Issuers that were registered by an approved proposal; those in the operator's file are not here.
+issuer = Table(
+    "issuer",
+    metadata,
+    Column("url", String(255), primary_key=True),
+    Column("agency", String(200), nullable=False),
+    Column("jwks", Text, nullable=False),
+    Column("jwks_uri", Text, nullable=False),
+)
+
+# Who was appointed to a role that counts by appointment alone.
+appointment = Table(
+    "appointment",
+    metadata,
+    Column("agency", String(200), primary_key=True),
+    Column("user", String(255), primary_key=True),
+    Column("role", String(64), primary_key=True),
+    # As with agencies: by an approved proposal, or by the operator's file.
+    Column("enrolled", Boolean, nullable=False, server_default=false()),
+)
+
+proposal = Table(
+    "proposal",
+    metadata,
+    Column("proposal_id", String(32), primary_key=True),
+    Column("seq", _Seq, ForeignKey("registry_change.seq"), nullable=False),
+    Column("change", LargeBinary, nullable=False),
+    Column("key_fingerprint", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("proposer_agency", String(200), nullable=False),
+    Column("proposer_user", String(255), nullable=False),
+    Column("propose_us", BigInteger, nullable=False),
+    Column("decider_agency", String(200), nullable=False),
+    Column("decider_user", String(255), nullable=False),
+    Column("decide_us", BigInteger, nullable=False),
+    Index("proposal_seq", "seq"),
+)
+
+# Certificates that were filed or seen, so that nobody is surprised by their end.
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("thumbprint", String(64), primary_key=True),
+    Column("agency", String(200), nullable=False),
+    Column("spiffe_id", Text, nullable=False),
+    Column("not_after_us", BigInteger, nullable=False),
+    # The approved enrolment that it was filed for; empty: seen.
+    Column("proposal_id", String(32), nullable=False),
+    # The smallest threshold in days that a warning was left for; 0: none yet.
+    Column("warned_days", Integer, nullable=False),
+    Index("certificate_end", "not_after_us"),
 )

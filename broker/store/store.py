@@ -23,7 +23,8 @@ from broker.domain.clock import Clock
 from broker.domain.directory import Agency, AgencyFacts, Agreement
 from broker.domain.grant import Grant
 from broker.domain.marks import MarkSet
-from broker.store import changes, directory, mark_sets, records, search
+from broker.domain.standing import Revoked
+from broker.store import changes, directory, mark_sets, records, registry, search
 from broker.store.changes import Bell, Scanned
 from broker.store.counts import VisibleCounts
 from broker.store.engine import open_engine
@@ -154,6 +155,30 @@ class Store:
         """The originator of a record, or None. For an auditor's scope: it says nothing of the content."""
         with self._snapshot() as driver:
             return records.owner(driver, record_id)
+
+    # The registry, and what tells that any process has committed
+
+    def pulse(self) -> int:
+        """A number that changes when another connection, of this process or not, has committed. About 5 us."""
+        try:
+            # Of this connection alone: it says nothing but whether it is still the same.
+            return int(self._driver.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise refused(error) from error
+
+    def ring(self) -> None:
+        """Wake who listens for changes: another process may have committed one."""
+        self._bell.ring()
+
+    def registry_revision(self) -> int:
+        """The number of the registry's newest change."""
+        with self._snapshot() as driver:
+            return registry.revision(driver)
+
+    def revoked(self) -> Revoked:
+        """All that is revoked, as of one revision."""
+        with self._snapshot() as driver:
+            return registry.revoked(driver)
 
     # Writing
 

@@ -18,6 +18,7 @@ from broker.identify.caller import Identifier
 from broker.identify.certificate import CertificateProfile
 from broker.identify.issuers import IssuerEntry, Issuers
 from broker.identify.roots import TrustRoots
+from broker.identify.standing import Standing
 from broker.identify.token import TokenVerifier
 from certs.__main__ import app
 from certs.authority import AgencyCredentials, Authority
@@ -30,7 +31,7 @@ def identifier(authority: Authority, *agencies: AgencyCredentials) -> Identifier
     profile = CertificateProfile(
         TrustRoots.from_pem(authority.root.read_bytes()), {each.trust_domain for each in agencies}, clock
     )
-    return Identifier(profile, TokenVerifier(Issuers(entries), DEFAULT_AUDIENCE, clock))
+    return Identifier(profile, TokenVerifier(Issuers(entries), DEFAULT_AUDIENCE, clock), Standing(clock))
 
 
 def connection(credentials: AgencyCredentials) -> dict[str, list[bytes]]:
@@ -44,7 +45,7 @@ def test_what_it_issues_is_a_caller(tmp_path: Path) -> None:
         "o.reyes", roles=["analyst"], clearance="SECRET", purposes=["CRIME_PREVENTION"], nationalities=["GB"]
     )
     identify = identifier(authority, issued)
-    caller = identify.identify(connection(issued), [("authorization", f"Bearer {token}")])
+    caller = identify.identify(identify.peer(connection(issued)), [("authorization", f"Bearer {token}")])
     assert (str(caller.agency), caller.workload, caller.user) == ("police.example/northshire", "gateway", "o.reyes")
     assert caller.roles == {"analyst"}
     assert caller.on_behalf_of == ()
@@ -55,7 +56,8 @@ def test_on_behalf_of_runs_from_the_nearest(tmp_path: Path) -> None:
     authority = Authority.create(tmp_path)
     issued = authority.issue_agency("police.example", "northshire")
     token = issued.token_issuer().mint("liaison", on_behalf_of=["home.desk", "home.unit"])
-    caller = identifier(authority, issued).identify(connection(issued), [("authorization", f"bearer {token}")])
+    identify = identifier(authority, issued)
+    caller = identify.identify(identify.peer(connection(issued)), [("authorization", f"bearer {token}")])
     assert (caller.user, caller.on_behalf_of) == ("liaison", ("home.desk", "home.unit"))
 
 
@@ -68,9 +70,9 @@ def test_renewal_keeps_the_issuer_but_not_the_binding(tmp_path: Path) -> None:
     assert renewed.issuer_key.read_bytes() == old_issuer_key
     identify = identifier(authority, renewed)
     with pytest.raises(IdentityError, match="TOKEN_NOT_BOUND"):
-        identify.identify(connection(renewed), [("authorization", f"Bearer {old_token}")])
+        identify.identify(identify.peer(connection(renewed)), [("authorization", f"Bearer {old_token}")])
     fresh = renewed.token_issuer().mint("o.reyes")
-    assert identify.identify(connection(renewed), [("authorization", f"Bearer {fresh}")])
+    assert identify.identify(identify.peer(connection(renewed)), [("authorization", f"Bearer {fresh}")])
 
 
 def test_only_the_diagonal_of_tokens_and_certificates_passes(tmp_path: Path) -> None:
@@ -83,10 +85,11 @@ def test_only_the_diagonal_of_tokens_and_certificates_passes(tmp_path: Path) -> 
         for column, certificate_of in enumerate(issued):
             metadata = [("authorization", f"Bearer {token}")]
             if row == column:
-                assert identify.identify(connection(certificate_of), metadata).agency.agency == token_of.agency
+                caller = identify.identify(identify.peer(connection(certificate_of)), metadata)
+                assert caller.agency.agency == token_of.agency
             else:
                 with pytest.raises(IdentityError, match="ISSUER_NOT_ALLOWED"):
-                    identify.identify(connection(certificate_of), metadata)
+                    identify.identify(identify.peer(connection(certificate_of)), metadata)
 
 
 def test_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
@@ -146,7 +149,8 @@ def test_the_commands_make_a_usable_agency(tmp_path: Path) -> None:
     authority = Authority.open(tmp_path / "dev")
     credentials = authority.agency("police.example", "northshire")
     metadata = [("authorization", f"Bearer {minted.output.strip()}")]
-    caller = identifier(authority, credentials).identify(connection(credentials), metadata)
+    identify = identifier(authority, credentials)
+    caller = identify.identify(identify.peer(connection(credentials)), metadata)
     assert (caller.clearance, caller.purposes) == ("SECRET", {"CRIME_PREVENTION"})
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.domain.errors import IdentityError
+from broker.domain.errors import IdentityError, UnavailableError
+from broker.domain.standing import Revoked
 from broker.identify.caller import Identifier
-from broker.identify.roots import Anchor, Revocations, TrustRoots
+from broker.identify.roots import Anchor, TrustRoots
+from broker.identify.standing import Standing
 from certs.issuer import encode_segment
 from tests.support.identities import Agency, Leaf, SetClock, authority, pem, profile, root, verifier
 
@@ -17,7 +19,7 @@ from tests.support.identities import Agency, Leaf, SetClock, authority, pem, pro
 @pytest.fixture
 def identifier(tmp_path: Path) -> Identifier:
     clock = SetClock()
-    return Identifier(profile(clock), verifier(clock, tmp_path))
+    return Identifier(profile(clock), verifier(clock, tmp_path), Standing(clock))
 
 
 def connection(**changes: list[bytes]) -> dict[str, list[bytes]]:
@@ -39,7 +41,7 @@ def test_a_peer_is_known_without_a_token(identifier: Identifier) -> None:
 )
 def test_a_missing_certificate_is_refused(identifier: Identifier, changes: dict[str, list[bytes]]) -> None:
     with pytest.raises(IdentityError, match="CERTIFICATE_INVALID"):
-        identifier.identify(connection(**changes), [("authorization", "Bearer x")])
+        identifier.identify(identifier.peer(connection(**changes)), [("authorization", "Bearer x")])
 
 
 @pytest.mark.parametrize(
@@ -60,13 +62,13 @@ def test_anything_but_one_bearer_token_is_missing(
     identifier: Identifier, metadata: list[tuple[str, str | bytes]]
 ) -> None:
     with pytest.raises(IdentityError, match="TOKEN_MISSING"):
-        identifier.identify(connection(), metadata)
+        identifier.identify(identifier.peer(connection()), metadata)
 
 
 @pytest.mark.parametrize("value", ["Bearer ", "Bearer  a.b.c", "Bearer a.b.c, Bearer a.b.c", "Bearer a.b.c "])
 def test_anything_but_one_token_after_the_scheme_is_malformed(identifier: Identifier, value: str) -> None:
     with pytest.raises(IdentityError, match="TOKEN_MALFORMED"):
-        identifier.identify(connection(), [("authorization", value)])
+        identifier.identify(identifier.peer(connection()), [("authorization", value)])
 
 
 class TestStream:
@@ -75,19 +77,22 @@ class TestStream:
     def setup_method(self) -> None:
         self.clock = SetClock()
         self.roots = TrustRoots.from_pem(pem(root().certificate))
-        self.revocations = Revocations()
-        self.revoked: set[tuple[str, str]] = set()
+        self.standing = Standing(self.clock)
         self.connection = connection()
 
     def start(self, folder: Path) -> Identifier:
         agency = Agency("alfa")
-        checked = profile(self.clock, roots=self.roots, revocations=self.revocations)
-        identifier = Identifier(checked, verifier(self.clock, folder, agency, revoked=self.revoked))
+        checked = profile(self.clock, roots=self.roots)
+        identifier = Identifier(checked, verifier(self.clock, folder, agency), self.standing)
         bound = {"x5t#S256": encode_segment(identifier.peer(self.connection).thumbprint)}
         metadata = [("authorization", f"Bearer {agency.token(cnf=bound)}")]
-        self.caller = identifier.identify(self.connection, metadata)
+        self.caller = identifier.identify(identifier.peer(self.connection), metadata)
         identifier.require_still_valid(self.caller, self.connection)
         return identifier
+
+    def later(self, seconds: float) -> None:
+        self.clock.seconds += seconds
+        self.standing.confirm()
 
     def refusal(self, identifier: Identifier) -> str:
         with pytest.raises(IdentityError) as caught:
@@ -96,24 +101,38 @@ class TestStream:
 
     def test_ends_when_its_token_expires(self, tmp_path: Path) -> None:
         identifier = self.start(tmp_path)
-        self.clock.seconds += 300
+        self.later(300)
         assert self.refusal(identifier) == "TOKEN_EXPIRED"
 
     def test_ends_when_its_certificate_expires(self, tmp_path: Path) -> None:
         self.connection = connection(x509_pem_cert=[Leaf(ends=20).pem()])
         identifier = self.start(tmp_path)
-        self.clock.seconds += 21
+        self.later(21)
         assert self.refusal(identifier) == "CERTIFICATE_EXPIRED"
 
-    def test_ends_when_its_certificate_is_revoked(self, tmp_path: Path) -> None:
+    def test_ends_when_something_of_it_is_revoked(self, tmp_path: Path) -> None:
         identifier = self.start(tmp_path)
-        self.revocations.revoke(self.caller.thumbprint)
-        assert self.refusal(identifier) == "CERTIFICATE_REVOKED"
+        agency = str(self.caller.agency)
+        for revoked, reason in (
+            (Revoked(certificates=frozenset({self.caller.thumbprint})), "CERTIFICATE_REVOKED"),
+            (Revoked(users=frozenset({(agency, self.caller.user)})), "USER_REVOKED"),
+            (Revoked(tokens=frozenset({(self.caller.issuer, self.caller.token_id)})), "TOKEN_REVOKED"),
+            (Revoked(issuers=frozenset({self.caller.issuer})), "ISSUER_NOT_ALLOWED"),
+            (Revoked(agencies=frozenset({agency})), "AGENCY_LOCKED"),
+        ):
+            self.standing.replace(revoked)
+            assert self.refusal(identifier) == reason
 
-    def test_ends_when_its_token_is_revoked(self, tmp_path: Path) -> None:
+    def test_ends_when_nobody_knows_what_is_revoked(self, tmp_path: Path) -> None:
         identifier = self.start(tmp_path)
-        self.revoked.add((self.caller.issuer, self.caller.token_id))
-        assert self.refusal(identifier) == "TOKEN_INVALID"
+        self.clock.seconds += 5
+        identifier.require_still_valid(self.caller, self.connection)
+        self.clock.seconds += 0.1
+        with pytest.raises(UnavailableError) as caught:
+            identifier.require_still_valid(self.caller, self.connection)
+        assert caught.value.reason == "REVOCATIONS_UNAVAILABLE"
+        self.standing.confirm()
+        identifier.require_still_valid(self.caller, self.connection)
 
     def test_ends_when_the_roots_rotate(self, tmp_path: Path) -> None:
         identifier = self.start(tmp_path)

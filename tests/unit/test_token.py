@@ -365,16 +365,6 @@ class TestOnBehalfOf:
 
 
 class TestState:
-    def test_a_revoked_token_is_refused_though_cached(self, clock: SetClock, tmp_path: Path) -> None:
-        revoked: set[tuple[str, str]] = set()
-        tokens = verifier(clock, tmp_path, ALFA, revoked=revoked)
-        token = ALFA.token()
-        caller = tokens.check(token, ALFA.peer)
-        revoked.add((ALFA.issuer, "b7c1"))
-        assert reason(tokens, token) == "TOKEN_INVALID"
-        with pytest.raises(IdentityError, match="TOKEN_INVALID"):
-            tokens.require_still_valid(caller)
-
     def test_a_removed_issuer_key_ends_accepted_tokens(self, clock: SetClock, tmp_path: Path) -> None:
         issuers = Issuers([ALFA.entry(tmp_path)])
         tokens = TokenVerifier(issuers, AUDIENCE, clock)

@@ -42,6 +42,14 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """Read the directory of agencies."""
     PERMISSION_AUDIT_READ: _Permission.ValueType  # 5
     """Read the audit log, within the auditor's scope."""
+    PERMISSION_REGISTRY_READ: _Permission.ValueType  # 6
+    """See what is proposed, approved, enrolled and revoked: all of it as a registrar, else of the
+    caller's own agency.
+    """
+    PERMISSION_REGISTRY_WRITE: _Permission.ValueType  # 7
+    """Propose and approve changes of the registry: agencies, issuers, appointments."""
+    PERMISSION_REVOKE: _Permission.ValueType  # 8
+    """Revoke at once: anything as a registrar, else what belongs to the caller's own agency."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """What a role may do. Policy data maps roles to permissions."""
@@ -58,6 +66,14 @@ PERMISSION_DIRECTORY_READ: Permission.ValueType  # 4
 """Read the directory of agencies."""
 PERMISSION_AUDIT_READ: Permission.ValueType  # 5
 """Read the audit log, within the auditor's scope."""
+PERMISSION_REGISTRY_READ: Permission.ValueType  # 6
+"""See what is proposed, approved, enrolled and revoked: all of it as a registrar, else of the
+caller's own agency.
+"""
+PERMISSION_REGISTRY_WRITE: Permission.ValueType  # 7
+"""Propose and approve changes of the registry: agencies, issuers, appointments."""
+PERMISSION_REVOKE: Permission.ValueType  # 8
+"""Revoke at once: anything as a registrar, else what belongs to the caller's own agency."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 class _EntryType:

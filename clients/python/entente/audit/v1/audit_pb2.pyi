@@ -40,9 +40,10 @@ class AuditEntry(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     DISCLOSURES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Its index in the ledger."""
+    """Its index in its log."""
     leaf: _builtins.bytes
     """The exact bytes: canonical JSON. Hash them to check the proof."""
     type: _builtins.str
@@ -63,6 +64,8 @@ class AuditEntry(_message.Message):
     """`allowed`, `denied`, `aborted` or `indeterminate`."""
     reason: _builtins.str
     """The public reason of a refusal."""
+    log: _builtins.str
+    """The log that it is in, by its origin: indexes count within one log."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -86,11 +89,12 @@ class AuditEntry(_message.Message):
         purpose: _exchange_pb2.Purpose.ValueType | None = ...,
         outcome: _builtins.str | None = ...,
         reason: _builtins.str | None = ...,
+        log: _builtins.str | None = ...,
         disclosures: _abc.Iterable[Global___AuditDisclosure] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_log", b"_log", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "log", b"log", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "disclosures", b"disclosures", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_log", b"_log", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "disclosures", b"disclosures", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "log", b"log", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agency: _TypeAlias = _typing.Literal["agency"]  # noqa: Y015
     _WhichOneofArgType__agency: _TypeAlias = _typing.Literal["_agency", b"_agency"]  # noqa: Y015
@@ -100,6 +104,8 @@ class AuditEntry(_message.Message):
     _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
     _WhichOneofReturnType__leaf: _TypeAlias = _typing.Literal["leaf"]  # noqa: Y015
     _WhichOneofArgType__leaf: _TypeAlias = _typing.Literal["_leaf", b"_leaf"]  # noqa: Y015
+    _WhichOneofReturnType__log: _TypeAlias = _typing.Literal["log"]  # noqa: Y015
+    _WhichOneofArgType__log: _TypeAlias = _typing.Literal["_log", b"_log"]  # noqa: Y015
     _WhichOneofReturnType__method: _TypeAlias = _typing.Literal["method"]  # noqa: Y015
     _WhichOneofArgType__method: _TypeAlias = _typing.Literal["_method", b"_method"]  # noqa: Y015
     _WhichOneofReturnType__outcome: _TypeAlias = _typing.Literal["outcome"]  # noqa: Y015
@@ -124,6 +130,8 @@ class AuditEntry(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__leaf) -> _WhichOneofReturnType__leaf | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log) -> _WhichOneofReturnType__log | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__method) -> _WhichOneofReturnType__method | None: ...
     @_typing.overload

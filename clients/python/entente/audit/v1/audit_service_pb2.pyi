@@ -14,10 +14,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -173,6 +173,7 @@ class SearchAuditEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     LEDGER_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_SIZES_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; absent: this was the last."""
@@ -181,6 +182,10 @@ class SearchAuditEntriesResponse(_message.Message):
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.AuditEntry]:
         """The entries."""
+
+    @_builtins.property
+    def log_sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogSize]:
+        """The logs that were searched, this broker's own worker first, each with the size that the search covered."""
 
     @_builtins.property
     def receipt(self) -> _exchange_pb2.Receipt:
@@ -192,11 +197,12 @@ class SearchAuditEntriesResponse(_message.Message):
         entries: _abc.Iterable[_audit_pb2.AuditEntry] | None = ...,
         next_page_token: _builtins.str | None = ...,
         ledger_size: _builtins.int | None = ...,
+        log_sizes: _abc.Iterable[Global___LogSize] | None = ...,
         receipt: _exchange_pb2.Receipt | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size", "_next_page_token", b"_next_page_token", "_receipt", b"_receipt", "ledger_size", b"ledger_size", "next_page_token", b"next_page_token", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size", "_next_page_token", b"_next_page_token", "_receipt", b"_receipt", "entries", b"entries", "ledger_size", b"ledger_size", "next_page_token", b"next_page_token", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size", "_next_page_token", b"_next_page_token", "_receipt", b"_receipt", "entries", b"entries", "ledger_size", b"ledger_size", "log_sizes", b"log_sizes", "next_page_token", b"next_page_token", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ledger_size: _TypeAlias = _typing.Literal["ledger_size"]  # noqa: Y015
     _WhichOneofArgType__ledger_size: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size"]  # noqa: Y015
@@ -273,6 +279,7 @@ class GetRecordHistoryResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     LEDGER_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_SIZES_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; absent: this was the last."""
@@ -281,6 +288,10 @@ class GetRecordHistoryResponse(_message.Message):
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.AuditEntry]:
         """The entries."""
+
+    @_builtins.property
+    def log_sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogSize]:
+        """The logs that were searched, this broker's own worker first, each with the size that the search covered."""
 
     @_builtins.property
     def receipt(self) -> _exchange_pb2.Receipt:
@@ -292,11 +303,12 @@ class GetRecordHistoryResponse(_message.Message):
         entries: _abc.Iterable[_audit_pb2.AuditEntry] | None = ...,
         next_page_token: _builtins.str | None = ...,
         ledger_size: _builtins.int | None = ...,
+        log_sizes: _abc.Iterable[Global___LogSize] | None = ...,
         receipt: _exchange_pb2.Receipt | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size", "_next_page_token", b"_next_page_token", "_receipt", b"_receipt", "ledger_size", b"ledger_size", "next_page_token", b"next_page_token", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size", "_next_page_token", b"_next_page_token", "_receipt", b"_receipt", "entries", b"entries", "ledger_size", b"ledger_size", "next_page_token", b"next_page_token", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size", "_next_page_token", b"_next_page_token", "_receipt", b"_receipt", "entries", b"entries", "ledger_size", b"ledger_size", "log_sizes", b"log_sizes", "next_page_token", b"next_page_token", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ledger_size: _TypeAlias = _typing.Literal["ledger_size"]  # noqa: Y015
     _WhichOneofArgType__ledger_size: _TypeAlias = _typing.Literal["_ledger_size", b"_ledger_size"]  # noqa: Y015
@@ -319,16 +331,56 @@ class GetCheckpointRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    LOG_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """The log's origin; absent: the log of the worker that answers."""
     def __init__(
         self,
+        *,
+        log: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log", b"_log", "log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log", b"_log", "log", b"log"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__log: _TypeAlias = _typing.Literal["log"]  # noqa: Y015
+    _WhichOneofArgType__log: _TypeAlias = _typing.Literal["_log", b"_log"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log) -> _WhichOneofReturnType__log | None: ...
 
 Global___GetCheckpointRequest: _TypeAlias = GetCheckpointRequest  # noqa: Y015
+
+@_typing.final
+class LogSize(_message.Message):
+    """How far a log was looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """The log's origin."""
+    size: _builtins.int
+    """Entries."""
+    def __init__(
+        self,
+        *,
+        log: _builtins.str | None = ...,
+        size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log", b"_log", "_size", b"_size", "log", b"log", "size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log", b"_log", "_size", b"_size", "log", b"log", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__log: _TypeAlias = _typing.Literal["log"]  # noqa: Y015
+    _WhichOneofArgType__log: _TypeAlias = _typing.Literal["_log", b"_log"]  # noqa: Y015
+    _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log) -> _WhichOneofReturnType__log | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+
+Global___LogSize: _TypeAlias = LogSize  # noqa: Y015
 
 @_typing.final
 class GetCheckpointResponse(_message.Message):
@@ -373,28 +425,36 @@ class GetInclusionProofRequest(_message.Message):
 
     INDEX_FIELD_NUMBER: _builtins.int
     CONSISTENT_WITH_SIZE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """The entry's index."""
     consistent_with_size: _builtins.int
     """A size seen earlier, to be proven consistent with the present one."""
+    log: _builtins.str
+    """The log's origin; absent: the log of the worker that answers."""
     def __init__(
         self,
         *,
         index: _builtins.int | None = ...,
         consistent_with_size: _builtins.int | None = ...,
+        log: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_consistent_with_size", b"_consistent_with_size", "_index", b"_index", "consistent_with_size", b"consistent_with_size", "index", b"index"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_consistent_with_size", b"_consistent_with_size", "_index", b"_index", "_log", b"_log", "consistent_with_size", b"consistent_with_size", "index", b"index", "log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consistent_with_size", b"_consistent_with_size", "_index", b"_index", "consistent_with_size", b"consistent_with_size", "index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consistent_with_size", b"_consistent_with_size", "_index", b"_index", "_log", b"_log", "consistent_with_size", b"consistent_with_size", "index", b"index", "log", b"log"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__consistent_with_size: _TypeAlias = _typing.Literal["consistent_with_size"]  # noqa: Y015
     _WhichOneofArgType__consistent_with_size: _TypeAlias = _typing.Literal["_consistent_with_size", b"_consistent_with_size"]  # noqa: Y015
     _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
     _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    _WhichOneofReturnType__log: _TypeAlias = _typing.Literal["log"]  # noqa: Y015
+    _WhichOneofArgType__log: _TypeAlias = _typing.Literal["_log", b"_log"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__consistent_with_size) -> _WhichOneofReturnType__consistent_with_size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log) -> _WhichOneofReturnType__log | None: ...
 
 Global___GetInclusionProofRequest: _TypeAlias = GetInclusionProofRequest  # noqa: Y015
 

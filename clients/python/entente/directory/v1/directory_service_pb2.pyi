@@ -54,6 +54,9 @@ class WhoAmIResponse(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     COMPARTMENTS_FIELD_NUMBER: _builtins.int
     PARTNERS_FIELD_NUMBER: _builtins.int
+    UNAPPOINTED_ROLES_FIELD_NUMBER: _builtins.int
+    BROKER_TIME_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """The agency, from the certificate."""
@@ -88,6 +91,18 @@ class WhoAmIResponse(_message.Message):
         """Agencies with which an agreement is in force."""
 
     @_builtins.property
+    def unappointed_roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Roles of the token that count for nothing, because nobody was appointed to them here."""
+
+    @_builtins.property
+    def broker_time(self) -> _timestamp_pb2.Timestamp:
+        """The broker's clock."""
+
+    @_builtins.property
+    def certificate_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the certificate ends: renew it before."""
+
+    @_builtins.property
     def receipt(self) -> _exchange_pb2.Receipt:
         """Proof that this answer is on the ledger."""
 
@@ -104,14 +119,21 @@ class WhoAmIResponse(_message.Message):
         capabilities: _abc.Iterable[Global___Capability] | None = ...,
         compartments: _abc.Iterable[_builtins.str] | None = ...,
         partners: _abc.Iterable[_builtins.str] | None = ...,
+        unappointed_roles: _abc.Iterable[_builtins.str] | None = ...,
+        broker_time: _timestamp_pb2.Timestamp | None = ...,
+        certificate_expire_time: _timestamp_pb2.Timestamp | None = ...,
         receipt: _exchange_pb2.Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_clearance", b"_clearance", "_expire_time", b"_expire_time", "_receipt", b"_receipt", "_user", b"_user", "_workload", b"_workload", "agency", b"agency", "clearance", b"clearance", "expire_time", b"expire_time", "receipt", b"receipt", "user", b"user", "workload", b"workload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_broker_time", b"_broker_time", "_certificate_expire_time", b"_certificate_expire_time", "_clearance", b"_clearance", "_expire_time", b"_expire_time", "_receipt", b"_receipt", "_user", b"_user", "_workload", b"_workload", "agency", b"agency", "broker_time", b"broker_time", "certificate_expire_time", b"certificate_expire_time", "clearance", b"clearance", "expire_time", b"expire_time", "receipt", b"receipt", "user", b"user", "workload", b"workload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_clearance", b"_clearance", "_expire_time", b"_expire_time", "_receipt", b"_receipt", "_user", b"_user", "_workload", b"_workload", "agency", b"agency", "capabilities", b"capabilities", "clearance", b"clearance", "compartments", b"compartments", "expire_time", b"expire_time", "partners", b"partners", "purposes", b"purposes", "receipt", b"receipt", "roles", b"roles", "user", b"user", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_broker_time", b"_broker_time", "_certificate_expire_time", b"_certificate_expire_time", "_clearance", b"_clearance", "_expire_time", b"_expire_time", "_receipt", b"_receipt", "_user", b"_user", "_workload", b"_workload", "agency", b"agency", "broker_time", b"broker_time", "capabilities", b"capabilities", "certificate_expire_time", b"certificate_expire_time", "clearance", b"clearance", "compartments", b"compartments", "expire_time", b"expire_time", "partners", b"partners", "purposes", b"purposes", "receipt", b"receipt", "roles", b"roles", "unappointed_roles", b"unappointed_roles", "user", b"user", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agency: _TypeAlias = _typing.Literal["agency"]  # noqa: Y015
     _WhichOneofArgType__agency: _TypeAlias = _typing.Literal["_agency", b"_agency"]  # noqa: Y015
+    _WhichOneofReturnType__broker_time: _TypeAlias = _typing.Literal["broker_time"]  # noqa: Y015
+    _WhichOneofArgType__broker_time: _TypeAlias = _typing.Literal["_broker_time", b"_broker_time"]  # noqa: Y015
+    _WhichOneofReturnType__certificate_expire_time: _TypeAlias = _typing.Literal["certificate_expire_time"]  # noqa: Y015
+    _WhichOneofArgType__certificate_expire_time: _TypeAlias = _typing.Literal["_certificate_expire_time", b"_certificate_expire_time"]  # noqa: Y015
     _WhichOneofReturnType__clearance: _TypeAlias = _typing.Literal["clearance"]  # noqa: Y015
     _WhichOneofArgType__clearance: _TypeAlias = _typing.Literal["_clearance", b"_clearance"]  # noqa: Y015
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
@@ -124,6 +146,10 @@ class WhoAmIResponse(_message.Message):
     _WhichOneofArgType__workload: _TypeAlias = _typing.Literal["_workload", b"_workload"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__agency) -> _WhichOneofReturnType__agency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__broker_time) -> _WhichOneofReturnType__broker_time | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_expire_time) -> _WhichOneofReturnType__certificate_expire_time | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__clearance) -> _WhichOneofReturnType__clearance | None: ...
     @_typing.overload

@@ -48,6 +48,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The token's issuer may not speak for this agency. Example: a token of another agency."""
     REASON_AGENCY_UNKNOWN: _Reason.ValueType  # 11
     """The agency is not in the directory. Example: it has not been onboarded, or has left."""
+    REASON_USER_REVOKED: _Reason.ValueType  # 12
+    """The user's rights here were revoked. Example: the officer has left the force."""
+    REASON_AGENCY_LOCKED: _Reason.ValueType  # 13
+    """The agency is locked: nothing of it is served until two registrars lift the lock."""
+    REASON_TOKEN_REVOKED: _Reason.ValueType  # 14
+    """This one token was revoked by its `jti`. Ask the issuer for a new one."""
     REASON_METHOD_UNKNOWN: _Reason.ValueType  # 20
     """No such method. Example: a client newer than the broker."""
     REASON_METHOD_NOT_PERMITTED: _Reason.ValueType  # 21
@@ -70,6 +76,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The originator already has a record with this external reference."""
     REASON_WRITE_IN_PROGRESS: _Reason.ValueType  # 36
     """The write is in progress or was cut off; send the same request with the same key again."""
+    REASON_SECOND_PERSON_NEEDED: _Reason.ValueType  # 37
+    """A change needs two people. Example: the proposer approves the own proposal."""
+    REASON_PROPOSAL_CLOSED: _Reason.ValueType  # 38
+    """The proposal was approved, rejected or has lapsed already. Make a new one."""
+    REASON_STEP_MISSING: _Reason.ValueType  # 39
+    """A step before this one is missing. Example: a certificate for an agency that is not approved."""
     REASON_REQUEST_MALFORMED: _Reason.ValueType  # 40
     """The request does not parse. Example: truncated bytes, or text that is not UTF-8."""
     REASON_REQUEST_INVALID: _Reason.ValueType  # 41
@@ -104,6 +116,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The store cannot answer. Nothing was released. Try again later."""
     REASON_SHUTTING_DOWN: _Reason.ValueType  # 73
     """The broker is stopping. Connect again."""
+    REASON_REVOCATIONS_UNAVAILABLE: _Reason.ValueType  # 74
+    """It cannot be known what is revoked: the feed or a signed list is missing or too old. Nothing is
+    served until it is back. Try again later.
+    """
+    REASON_ISSUER_UNAVAILABLE: _Reason.ValueType  # 75
+    """The issuer's keys could not be fetched for too long. Ask its operator; try again later."""
     REASON_INTERNAL: _Reason.ValueType  # 80
     """A defect in the broker. Quote the exchange id."""
 
@@ -134,6 +152,12 @@ REASON_ISSUER_NOT_ALLOWED: Reason.ValueType  # 10
 """The token's issuer may not speak for this agency. Example: a token of another agency."""
 REASON_AGENCY_UNKNOWN: Reason.ValueType  # 11
 """The agency is not in the directory. Example: it has not been onboarded, or has left."""
+REASON_USER_REVOKED: Reason.ValueType  # 12
+"""The user's rights here were revoked. Example: the officer has left the force."""
+REASON_AGENCY_LOCKED: Reason.ValueType  # 13
+"""The agency is locked: nothing of it is served until two registrars lift the lock."""
+REASON_TOKEN_REVOKED: Reason.ValueType  # 14
+"""This one token was revoked by its `jti`. Ask the issuer for a new one."""
 REASON_METHOD_UNKNOWN: Reason.ValueType  # 20
 """No such method. Example: a client newer than the broker."""
 REASON_METHOD_NOT_PERMITTED: Reason.ValueType  # 21
@@ -156,6 +180,12 @@ REASON_EXTERNAL_REFERENCE_EXISTS: Reason.ValueType  # 35
 """The originator already has a record with this external reference."""
 REASON_WRITE_IN_PROGRESS: Reason.ValueType  # 36
 """The write is in progress or was cut off; send the same request with the same key again."""
+REASON_SECOND_PERSON_NEEDED: Reason.ValueType  # 37
+"""A change needs two people. Example: the proposer approves the own proposal."""
+REASON_PROPOSAL_CLOSED: Reason.ValueType  # 38
+"""The proposal was approved, rejected or has lapsed already. Make a new one."""
+REASON_STEP_MISSING: Reason.ValueType  # 39
+"""A step before this one is missing. Example: a certificate for an agency that is not approved."""
 REASON_REQUEST_MALFORMED: Reason.ValueType  # 40
 """The request does not parse. Example: truncated bytes, or text that is not UTF-8."""
 REASON_REQUEST_INVALID: Reason.ValueType  # 41
@@ -190,6 +220,12 @@ REASON_STORE_UNAVAILABLE: Reason.ValueType  # 72
 """The store cannot answer. Nothing was released. Try again later."""
 REASON_SHUTTING_DOWN: Reason.ValueType  # 73
 """The broker is stopping. Connect again."""
+REASON_REVOCATIONS_UNAVAILABLE: Reason.ValueType  # 74
+"""It cannot be known what is revoked: the feed or a signed list is missing or too old. Nothing is
+served until it is back. Try again later.
+"""
+REASON_ISSUER_UNAVAILABLE: Reason.ValueType  # 75
+"""The issuer's keys could not be fetched for too long. Ask its operator; try again later."""
 REASON_INTERNAL: Reason.ValueType  # 80
 """A defect in the broker. Quote the exchange id."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
