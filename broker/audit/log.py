@@ -49,6 +49,7 @@ class Ledger:
         tree = recovered.tree
         self._directory, self._clock, self._limits, self._files = directory, clock, limits, files
         self._lock_fd = lock_fd
+        self._origin = signer.name
         self._tree = tree
         self._history = History(directory, recovered.base, recovered.leaves, recovered.sealed)
         self._publisher = Publisher(directory, tree, files)
@@ -195,6 +196,11 @@ class Ledger:
     def __len__(self) -> int:
         """Entries that are durable."""
         return self._writer.size
+
+    @property
+    def origin(self) -> str:
+        """The log's name, as in its checkpoints."""
+        return self._origin
 
     @property
     def checkpoint(self) -> bytes:

@@ -143,12 +143,13 @@ _ROW = attrgetter(*EntryRow.__dataclass_fields__)
 
 
 class AuditIndex:
-    """The projection's database. Calls block; keep them on one thread."""
+    """The projection's database. Calls block; keep them on one thread. `feeds`: False for another worker's, to read."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = create_engine(f"sqlite:///{path}")
+    def __init__(self, path: Path, *, feeds: bool = True) -> None:
+        self._engine = create_engine(f"sqlite:///{path}" if feeds else f"sqlite:///file:{path}?mode=rw&uri=true")
         event.listen(self._engine, "connect", _configure)
-        _metadata.create_all(self._engine)
+        if feeds:
+            _metadata.create_all(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -181,11 +182,20 @@ class AuditIndex:
                 connection.execute(delete(table))
 
     def search(
-        self, query: IndexQuery, *, cursor: int | None = None, limit: int = 100, newest_first: bool = True
+        self,
+        query: IndexQuery,
+        *,
+        cursor: int | None = None,
+        limit: int = 100,
+        newest_first: bool = True,
+        size: int | None = None,
     ) -> list[EntryRow]:
-        """Rows beyond `cursor` (an index, exclusive) in the direction asked for, at most `limit`."""
+        """Rows beyond `cursor` (an index, exclusive) in the direction asked for, at most `limit`, of the first `size`
+        entries."""
         statement = _conditions(select(_entries), query)
         index = _entries.c.index
+        if size is not None:
+            statement = statement.where(index < size)
         if cursor is not None:
             statement = statement.where(index < cursor if newest_first else index > cursor)
         statement = statement.order_by(index.desc() if newest_first else index).limit(limit)

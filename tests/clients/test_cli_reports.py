@@ -178,7 +178,7 @@ def test_audit_shows_who_saw_what(run: Run, broker: FakeBroker) -> None:
     )
     broker.answers[AUDIT + "GetRecordHistory"] = lambda _: audit.GetRecordHistoryResponse(entries=[entry])
     broker.answers[AUDIT + "SearchAuditEntries"] = lambda _: audit.SearchAuditEntriesResponse(
-        entries=[entry], next_page_token="next", ledger_size=9
+        entries=[entry], next_page_token="next", ledger_size=9, log_sizes=[audit.LogSize(log="b", size=9)]
     )
     broker.answers[AUDIT + "GetCheckpoint"] = lambda _: audit.GetCheckpointResponse(checkpoint="origin\n9\nroot\n")
     assert "denied (NOT_FOUND)" in run("audit", "who-saw", RECORD).stdout

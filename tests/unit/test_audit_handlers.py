@@ -158,11 +158,11 @@ async def test_entries_page_without_loss_and_tokens_are_bound(house: House) -> N
     assert refusal.value.reason == "CURSOR_INVALID"
 
 
-def test_proofs_verify_under_the_checkpoint(house: House) -> None:
+async def test_proofs_verify_under_the_checkpoint(house: House) -> None:
     request = audit_service_pb2.GetInclusionProofRequest(index=2, consistent_with_size=3)
-    answer = house.handlers.get_inclusion_proof(call(request, role="officer"))
+    answer = await house.handlers.get_inclusion_proof(call(request, role="officer"))
     proof = audit_service_pb2.GetInclusionProofResponse.FromString(answer.envelope)
-    checkpoint = house.handlers.get_checkpoint(call(audit_service_pb2.GetCheckpointRequest()))
+    checkpoint = await house.handlers.get_checkpoint(call(audit_service_pb2.GetCheckpointRequest()))
     assert audit_service_pb2.GetCheckpointResponse.FromString(checkpoint.envelope).checkpoint == proof.checkpoint
     _, size, root = proof.checkpoint.splitlines()[:3]
     assert size == "4"
@@ -180,9 +180,10 @@ def test_proofs_verify_under_the_checkpoint(house: House) -> None:
         ({"index": 4}, "index"),
         ({"index": 2**64 - 1}, "index"),
         ({"index": 0, "consistent_with_size": 5}, "consistent_with_size"),
+        ({"index": 0, "log": "another.example"}, "log"),
     ],
 )
-def test_proofs_beyond_the_ledger_are_refused(house: House, request_fields: dict, field: str) -> None:
+async def test_proofs_beyond_the_ledger_are_refused(house: House, request_fields: dict, field: str) -> None:
     with pytest.raises(RequestError) as refusal:
-        house.handlers.get_inclusion_proof(call(audit_service_pb2.GetInclusionProofRequest(**request_fields)))
+        await house.handlers.get_inclusion_proof(call(audit_service_pb2.GetInclusionProofRequest(**request_fields)))
     assert refusal.value.fields[0][0] == field

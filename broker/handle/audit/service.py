@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from broker.audit.reader import AuditItem, AuditPage, AuditQuery, AuditReader
+from broker.audit.reader import AuditItem, AuditPage, AuditQuery, AuditReader, Log
 from broker.domain.answer import Answer, Call
 from broker.domain.errors import RequestError
 from broker.handle.cursor import Cursors, query_digest
@@ -39,7 +39,10 @@ class AuditHandlers:
         query = self._scoped(call, _query(request))
         page = await self._page(call, request, query, newest_first=True)
         response = audit_service_pb2.SearchAuditEntriesResponse(
-            entries=map(_entry, page.items), next_page_token=self._token(call, request, page), ledger_size=page.size
+            entries=map(_entry, page.items),
+            next_page_token=self._token(call, request, page),
+            ledger_size=page.sizes[0][1],
+            log_sizes=map(_log_size, page.sizes),
         )
         return Answer(response.SerializeToString())
 
@@ -49,31 +52,41 @@ class AuditHandlers:
         query = self._scoped(call, AuditQuery(scope=None, record_id=request.record_id))
         page = await self._page(call, request, query, newest_first=False)
         response = audit_service_pb2.GetRecordHistoryResponse(
-            entries=map(_entry, page.items), next_page_token=self._token(call, request, page), ledger_size=page.size
+            entries=map(_entry, page.items),
+            next_page_token=self._token(call, request, page),
+            ledger_size=page.sizes[0][1],
+            log_sizes=map(_log_size, page.sizes),
         )
         return Answer(response.SerializeToString())
 
-    def get_checkpoint(self, call: Call) -> Answer:
-        """The newest signed checkpoint."""
-        response = audit_service_pb2.GetCheckpointResponse(checkpoint=self._reader.checkpoint().decode())
+    async def get_checkpoint(self, call: Call) -> Answer:
+        """The newest signed checkpoint of a log. Raises REQUEST_INVALID for a log that this broker does not have."""
+        request = cast(audit_service_pb2.GetCheckpointRequest, call.request)
+        _, _, checkpoint = await self._head(request.log)
+        response = audit_service_pb2.GetCheckpointResponse(checkpoint=checkpoint.decode())
         return Answer(response.SerializeToString())
 
-    def get_inclusion_proof(self, call: Call) -> Answer:
-        """Proofs under the newest checkpoint. Raises REQUEST_INVALID for an index or a size that it does not have."""
+    async def get_inclusion_proof(self, call: Call) -> Answer:
+        """Proofs under the newest checkpoint. Raises REQUEST_INVALID for an index, a size or a log that it does not
+        have."""
         request = cast(audit_service_pb2.GetInclusionProofRequest, call.request)
-        # Without an await in between, the checkpoint is of this size.
-        size, checkpoint = self._reader.size(), self._reader.checkpoint()
+        log, size, checkpoint = await self._head(request.log)
         if request.index >= size:
-            raise _beyond("index", "the ledger has no such entry yet")
+            raise _beyond("index", "the log has no such entry yet")
         old = request.consistent_with_size
         if old > size:
-            raise _beyond("consistent_with_size", "the ledger has not grown to this size yet")
+            raise _beyond("consistent_with_size", "the log has not grown to this size yet")
+        inclusion, consistency = await self._reader.proofs(log, request.index, old, size)
         response = audit_service_pb2.GetInclusionProofResponse(
-            inclusion=self._reader.inclusion_proof(request.index, size),
-            consistency=self._reader.consistency_proof(old, size) if old else (),
-            checkpoint=checkpoint.decode(),
+            inclusion=inclusion, consistency=consistency, checkpoint=checkpoint.decode()
         )
         return Answer(response.SerializeToString())
+
+    async def _head(self, name: str) -> tuple[Log, int, bytes]:
+        found = await self._reader.head(name)
+        if found is None:
+            raise _beyond("log", "this broker has no such log, or nothing of it is published yet")
+        return found
 
     def _scoped(self, call: Call, query: AuditQuery) -> AuditQuery | None:
         """The query within the caller's scope; None where nothing of it lies within."""
@@ -93,9 +106,9 @@ class AuditHandlers:
     ) -> AuditPage:
         cursor = None
         if request.page_token:
-            cursor = self._cursors.open_number(call, query_digest(request), request.page_token)
+            cursor = self._cursors.open(call, query_digest(request), request.page_token)
         if query is None:
-            return AuditPage((), None, self._reader.size())
+            return AuditPage((), None, await self._reader.sizes())
         return await self._reader.search(
             query, cursor=cursor, limit=request.page_size or DEFAULT_PAGE, newest_first=newest_first
         )
@@ -103,7 +116,7 @@ class AuditHandlers:
     def _token(self, call: Call, request: PageRequest, page: AuditPage) -> str | None:
         if page.next_cursor is None:
             return None
-        return self._cursors.seal_number(call, query_digest(request), page.next_cursor)
+        return self._cursors.seal(call, query_digest(request), page.next_cursor)
 
 
 def _query(request: audit_service_pb2.SearchAuditEntriesRequest) -> AuditQuery:
@@ -124,6 +137,7 @@ def _entry(item: AuditItem) -> audit_pb2.AuditEntry:
     row, leaf = item.row, item.parsed()
     return audit_pb2.AuditEntry(
         index=row.index,
+        log=item.log,
         leaf=item.leaf,
         time=timestamp(row.time_us),
         type=row.type,
@@ -147,6 +161,10 @@ def _disclosure(group: dict[str, Any]) -> audit_pb2.AuditDisclosure:
         released=group.get("released", ()),
         withheld=[audit_pb2.AuditWithheld(path=one[0], rule=one[2]) for one in group.get("withheld", ())],
     )
+
+
+def _log_size(covered: tuple[str, int]) -> audit_service_pb2.LogSize:
+    return audit_service_pb2.LogSize(log=covered[0], size=covered[1])
 
 
 def _beyond(field: str, why: str) -> RequestError:

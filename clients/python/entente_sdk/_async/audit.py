@@ -60,13 +60,20 @@ class AsyncAudit:
 
         return AsyncPages(fetch, lambda page: page.entries)
 
-    async def checkpoint(self, *, seconds: float | None = None) -> Answer[wire.GetCheckpointResponse]:
-        """The ledger's latest signed checkpoint. Needs no justification."""
-        return await self._calls.unary(_methods.CHECKPOINT, wire.GetCheckpointRequest(), seconds)
+    async def checkpoint(
+        self, log: str | None = None, *, seconds: float | None = None
+    ) -> Answer[wire.GetCheckpointResponse]:
+        """A log's latest signed checkpoint: of this origin, or of the worker that answers. Needs no justification."""
+        return await self._calls.unary(_methods.CHECKPOINT, wire.GetCheckpointRequest(log=log), seconds)
 
     async def inclusion_proof(
-        self, index: int, *, consistent_with_size: int | None = None, seconds: float | None = None
+        self,
+        index: int,
+        *,
+        log: str | None = None,
+        consistent_with_size: int | None = None,
+        seconds: float | None = None,
     ) -> Answer[wire.GetInclusionProofResponse]:
-        """That an entry is in the ledger, and that the ledger extends an earlier size. Needs no justification."""
-        request = wire.GetInclusionProofRequest(index=index, consistent_with_size=consistent_with_size)
+        """That an entry is in its log, and that the log extends an earlier size. Needs no justification."""
+        request = wire.GetInclusionProofRequest(index=index, log=log, consistent_with_size=consistent_with_size)
         return await self._calls.unary(_methods.INCLUSION_PROOF, request, seconds)

@@ -34,6 +34,7 @@ Reason = Annotated[str | None, typer.Option("--refusal", metavar="REASON", help=
 ForPurpose = Annotated[str | None, typer.Option("--asked-for", metavar="PURPOSE", help="Exchanges for this purpose.")]
 InCase = Annotated[str | None, typer.Option("--of-case", metavar="REFERENCE", help="Exchanges for this case.")]
 All = Annotated[bool, typer.Option("--all", help="All pages, not only the first.")]
+OfLog = Annotated[str | None, typer.Option("--log", metavar="ORIGIN", help="The log's name.")]
 Ledger = Annotated[Path, typer.Argument(metavar="LEDGER_DIR", help="A ledger's directory, or a copy of it.")]
 Key = Annotated[str | None, typer.Option("--key", metavar="VKEY", help="The log's public key. Default: the profile's.")]
 
@@ -94,7 +95,7 @@ def _register_reading(app: typer.Typer) -> None:
 
         def table() -> None:
             print_entries(entries)
-            covered = pages[-1].message.ledger_size
+            covered = sum(one.size for one in pages[-1].message.log_sizes)
             say(f"{len(entries)} found in {covered} entries{'; there are more: --all' if more else ''}.", "dim")
 
         document = {
@@ -107,10 +108,10 @@ def _register_reading(app: typer.Typer) -> None:
 
 def _register_proofs(app: typer.Typer) -> None:
     @command(app, "checkpoint")
-    def checkpoint(session: Session) -> None:
-        """Print the ledger's latest signed checkpoint."""
+    def checkpoint(session: Session, log: OfLog = None) -> None:
+        """Print a log's latest signed checkpoint: of the worker that answers, unless one is named."""
         with session.connect() as entente:
-            answer = entente.audit.checkpoint()
+            answer = entente.audit.checkpoint(log)
 
         def table() -> None:
             for line in answer.message.checkpoint.rstrip("\n").split("\n"):
@@ -135,15 +136,17 @@ def _register_proofs(app: typer.Typer) -> None:
 def print_entries(entries: list[audit_pb2.AuditEntry]) -> None:
     """Entries, a line each: when, who, what, how it ended, and what was released."""
     headings = ("entry", "time", "agency", "user", "method", "type", "outcome", "released", "withheld")
-    print_table(headings, [_line(entry) for entry in entries])
+    # An index counts within its log: where there are several, each is named.
+    several = len({entry.log for entry in entries}) > 1
+    print_table(headings, [_line(entry, several) for entry in entries])
 
 
-def _line(entry: audit_pb2.AuditEntry) -> tuple[str | tuple[str, str], ...]:
+def _line(entry: audit_pb2.AuditEntry, several: bool) -> tuple[str | tuple[str, str], ...]:
     outcome = entry.outcome + (f" ({entry.reason})" if entry.reason else "")
     released = sorted({path for one in entry.disclosures for path in one.released})
     withheld = sorted({f"{item.path} ({item.rule})" for one in entry.disclosures for item in one.withheld})
     return (
-        str(entry.index),
+        f"{entry.log} {entry.index}" if several else str(entry.index),
         value_text(entry.time) if entry.HasField("time") else "",
         entry.agency,
         entry.user,
