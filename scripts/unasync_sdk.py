@@ -19,7 +19,21 @@ REPLACEMENTS = {
     "_runtime_async": "_runtime_sync",
     **{
         f"Async{name}": name
-        for name in ("Entente", "Calls", "Reports", "Directory", "Audit", "Pages", "Subscription", "Batch")
+        for name in (
+            *(
+                "Entente",
+                "Calls",
+                "Reports",
+                "Directory",
+                "Audit",
+                "Revocations",
+                "Enrolment",
+                "Pages",
+                "Subscription",
+                "Batch",
+            ),
+            *("Connection", "Line"),
+        )
     },
 }
 

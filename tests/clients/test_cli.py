@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -54,6 +55,27 @@ def test_whoami_shows_the_caller_and_what_may_be_done(run: Run, broker: FakeBrok
     assert yaml.safe_load(run("whoami", "-o", "yaml").stdout)["purposes"] == ["PURPOSE_FRAUD"]
 
 
+def test_whoami_warns_of_what_ends_and_of_what_does_not_count(run: Run, broker: FakeBroker) -> None:
+    now = time.time()
+
+    def answer(_: bytes) -> directory.WhoAmIResponse:
+        me = directory.WhoAmIResponse(agency="a.example/b", roles=["analyst"], unappointed_roles=["auditor"])
+        me.certificate_expire_time.FromSeconds(int(now) + 6 * 86400)
+        me.expire_time.FromSeconds(int(now) + 300)
+        me.broker_time.FromNanoseconds(int((time.time() - 90) * 1e9))
+        return me
+
+    broker.answers[WHO_AM_I] = answer
+    shown = run("whoami").stdout
+    assert "auditor: ask the broker's registrars for an appointment" in shown
+    assert "Warning: the certificate ends within 7 days (in 6 days): renew it" in shown
+    assert re.search(r"clock +90\.\d s ahead of the broker's", shown)
+    assert "Warning: this machine's clock is 90 s ahead of the broker's: set it by NTP" in shown
+    client = json.loads(run("whoami", "-o", "json").stdout)["client"]
+    assert 89 < client["clock_ahead_seconds"] < 100
+    assert len(client["warnings"]) == 3
+
+
 def test_agencies_are_listed_and_shown(run: Run, broker: FakeBroker) -> None:
     agency = directory_pb2.Agency(name="a.example/b", country="GB", level=directory_pb2.AGENCY_LEVEL_REGIONAL)
     broker.answers[AGENCIES + "ListAgencies"] = lambda _: directory.ListAgenciesResponse(agencies=[agency])
@@ -76,7 +98,8 @@ def test_agencies_are_listed_and_shown(run: Run, broker: FakeBroker) -> None:
     ],
 )
 def test_refusals_have_words_and_an_exit_code(run: Run, broker: FakeBroker, step: Refuse, code: int) -> None:
-    broker.script[WHO_AM_I] = [step]
+    # Twice: a token that has expired is asked for anew once.
+    broker.script[WHO_AM_I] = [step, step]
     result = run("whoami")
     assert result.exit_code == code
     assert result.stdout == ""
@@ -182,6 +205,13 @@ def test_the_program_itself_speaks_tls13_only(broker: FakeBroker) -> None:
 
 def test_grpc_is_not_loaded_before_the_program_has_set_its_tls() -> None:
     code = "import entente_sdk.cli, sys; print('grpc' in sys.modules)"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_http_is_loaded_only_where_an_issuer_is_asked() -> None:
+    code = "from entente_sdk.cli import application; application(); import sys; print('httpx' in sys.modules)"
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
     assert done.stdout.strip() == "False"

@@ -152,7 +152,7 @@ async def test_a_refusal_carries_its_verified_receipt(colour: Colour, broker: Fa
 
 
 async def test_a_refusal_before_the_request_was_read_is_verified_too(colour: Colour, broker: FakeBroker) -> None:
-    broker.script[GET] = [Refuse(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", read=False)]
+    broker.script[GET] = [Refuse(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", read=False)] * 2
     with pytest.raises(IdentityError) as caught:
         await get(colour, broker)
     assert caught.value.receipt is not None

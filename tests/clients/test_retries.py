@@ -102,12 +102,36 @@ async def test_a_wait_does_not_outlast_the_deadline(colour: Colour, broker: Fake
     assert time.monotonic() - started < 2
 
 
+async def test_a_broker_that_says_when_to_come_back_is_obeyed(colour: Colour, broker: FakeBroker) -> None:
+    broker.script[SUBMIT] = [Refuse(Code.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", retry_after_s=0.3)]
+    broker.answers[SUBMIT] = accepted
+    started = time.monotonic()
+    await submit(colour, broker)
+    assert time.monotonic() - started >= 0.3
+    assert len({call.request for call in broker.calls}) == 1
+
+
+async def test_a_time_beyond_the_deadline_is_handed_to_the_caller(colour: Colour, broker: FakeBroker) -> None:
+    broker.script[SUBMIT] = [Refuse(Code.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", retry_after_s=90)]
+    with pytest.raises(LimitError) as caught:
+        await submit(colour, broker, seconds=5.0)
+    assert caught.value.retry_after_s == 90
+    assert "Wait at least 90 s" in caught.value.diagnostics()
+    assert len(broker.calls) == 1
+
+
 def test_waits_grow_and_are_spread() -> None:
     policy = RetryPolicy(first_wait_seconds=1, longest_wait_seconds=4)
     for made, longest in ((1, 1), (2, 2), (3, 4), (4, 4)):
         waits = {policy.wait_seconds(made) for _ in range(20)}
         assert len(waits) > 1
         assert all(longest / 2 <= wait <= longest for wait in waits)
+
+
+def test_a_hint_is_a_lower_bound_and_spread() -> None:
+    waits = {Budget(RetryPolicy(), 30).next_wait(Code.RESOURCE_EXHAUSTED, 2.0) for _ in range(20)}
+    assert len(waits) > 1
+    assert all(wait is not None and 2.0 < wait <= 2.1 for wait in waits)
 
 
 def test_a_budget_refuses_what_may_not_be_repeated() -> None:

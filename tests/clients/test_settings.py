@@ -96,6 +96,10 @@ def test_the_configuration_lies_in_the_users_folder() -> None:
         ("[profiles.north]\noutput = 'xml'", "output: 'xml' is not one of"),
         ("[profiles.north]\nendpoint = 3", "endpoint: a text is needed"),
         ('[profiles.north]\ntoken_command = "a \'b"', "token_command: the quoting is wrong"),
+        ("[profiles.north]\nissuer = 'http://issuer.example'", "issuer: an https URL without query"),
+        ("[profiles.north]\nissuer = 'https://a@issuer.example/x'", "issuer: an https URL without query"),
+        ("[profiles.north]\nissuer = 'https://issuer.example/?x'", "issuer: an https URL without query"),
+        ("[profiles.north]\ngrant = 'password'", "grant: 'password' is not one of"),
         ("default_profile = 'west'\n[profiles.north]", "there is no profile 'west'"),
     ],
 )
@@ -112,6 +116,11 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> 
         ("", "endpoint and ca and log_key not set"),
         ("endpoint = 'a:1'\nca = 'x'\nlog_key = 'k'\ncertificate = 'c'", "certificate and key go together"),
         ("endpoint = 'a:1'\nca = 'x'\nlog_key = 'k'\ntoken_command = 'a'\ntoken_file = 'b'", "exclude each other"),
+        (
+            "endpoint = 'a:1'\nca = 'x'\nlog_key = 'k'\nissuer = 'https://a'\ncertificate = 'c'\nkey = 'k'",
+            "an issuer needs client_id",
+        ),
+        ("endpoint = 'a:1'\nca = 'x'\nlog_key = 'k'\nrenew_command = 'a'", "renews a certificate, and none is set"),
     ],
 )
 def test_an_incomplete_profile_says_what_is_missing(tmp_path: Path, text: str, words: str) -> None:
@@ -135,5 +144,6 @@ def test_a_variable_that_is_not_known_is_shown(environ: dict[str, str]) -> None:
 def test_every_field_can_come_from_the_environment() -> None:
     assert set(FIELDS) == {
         *("endpoint", "server_name", "ca", "certificate", "key", "token_command", "token_file", "log_key"),
+        *("renew_command", "issuer", "issuer_ca", "client_id", "scope", "resource", "grant"),
         *("purpose", "case_reference", "legal_basis", "output"),
     }

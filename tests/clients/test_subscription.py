@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc
@@ -99,6 +100,18 @@ async def test_a_stream_that_always_fails_ends(colour: Colour, stream: FakeBroke
         await colour.next(client.reports.subscribe())
     await colour.run(client.close)
     assert len(cursors(stream)) == 3
+
+
+async def test_a_limit_with_a_time_to_come_back_is_waited_for(colour: Colour, stream: FakeBroker) -> None:
+    stream.breaks = [(1, Refuse(Code.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", retry_after_s=0.2))]
+    client = colour.client(stream)
+    subscription = client.reports.subscribe()
+    await colour.run((await colour.next(subscription)).acknowledge)
+    started = time.monotonic()
+    assert title(await colour.next(subscription)) == "two"
+    assert time.monotonic() - started >= 0.2
+    await colour.run(subscription.close)
+    await colour.run(client.close)
 
 
 async def test_another_refusal_ends_the_stream(colour: Colour, stream: FakeBroker) -> None:

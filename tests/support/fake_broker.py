@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from cryptography import x509
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -26,6 +27,7 @@ from grpc_status import rpc_status
 from certs.authority import AgencyCredentials, Authority
 from entente.common.v1 import exchange_pb2
 from entente.report.v1 import report_service_pb2 as reports
+from entente_sdk._material import thumbprint
 from entente_sdk.profile import Profile
 from entente_tlog import proof as proofs
 from entente_tlog.checkpoint import Checkpoint
@@ -49,6 +51,7 @@ class Refuse:
     receipt: bool = True
     read: bool = True
     bare: bool = False
+    retry_after_s: float | None = None
 
 
 @dataclass
@@ -58,6 +61,9 @@ class Call:
     path: str
     request: bytes
     token: str
+    # The client's certificate, as tokens name it (RFC 8705).
+    thumbprint: str = ""
+    peer: str = ""
 
 
 @dataclass
@@ -173,7 +179,9 @@ class FakeBroker:
     def note(self, path: str, request: bytes, context: Any) -> None:
         """Remember a call."""
         token = dict(context.invocation_metadata()).get("authorization", "")
-        self.calls.append(Call(path, request, token))
+        (pem,) = context.auth_context().get("x509_pem_cert", [b""])
+        bound_to = thumbprint(x509.load_pem_x509_certificate(pem)) if pem else ""
+        self.calls.append(Call(path, request, token, bound_to, context.peer()))
 
     async def unary(self, path: str, request: bytes, context: Any) -> bytes:
         """The next scripted step, or the standing answer."""
@@ -208,6 +216,10 @@ class FakeBroker:
                 error_details_pb2.BadRequest.FieldViolation(field=path, description=text) for path, text in step.fields
             ]
             details.append(error_details_pb2.BadRequest(field_violations=violations))
+        if step.retry_after_s is not None:
+            info = error_details_pb2.RetryInfo()
+            info.retry_delay.FromNanoseconds(int(step.retry_after_s * 1e9))
+            details.append(info)
         if step.receipt:
             raw = self.tamper(path, request, receipt.SerializeToString())
             details.append(exchange_pb2.Receipt.FromString(raw))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from entente_sdk._channel import read
+from entente_sdk._material import read
 from entente_sdk.errors import HandshakeError
 from entente_sdk.profile import Profile
 

@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 
 from entente.audit.v1 import audit_service_pb2 as audit
 from entente.directory.v1 import directory_service_pb2 as directory
+from entente.directory.v1 import enrolment_service_pb2 as enrolment
+from entente.directory.v1 import revocation_service_pb2 as revocation
 from entente.report.v1 import report_service_pb2 as reports
 
 M = TypeVar("M", bound=Message)
@@ -42,6 +44,18 @@ SUBSCRIBE = _method(reports.DESCRIPTOR, "SubscribeReports", reports.SubscribeRep
 WHO_AM_I = _method(directory.DESCRIPTOR, "WhoAmI", directory.WhoAmIResponse)
 GET_AGENCY = _method(directory.DESCRIPTOR, "GetAgency", directory.GetAgencyResponse)
 LIST_AGENCIES = _method(directory.DESCRIPTOR, "ListAgencies", directory.ListAgenciesResponse)
+
+REVOKE = _method(revocation.DESCRIPTOR, "Revoke", revocation.RevokeResponse)
+LIST_REVOCATIONS = _method(revocation.DESCRIPTOR, "ListRevocations", revocation.ListRevocationsResponse)
+
+PROPOSE_CHANGE = _method(enrolment.DESCRIPTOR, "ProposeChange", enrolment.ProposeChangeResponse)
+APPROVE_PROPOSAL = _method(enrolment.DESCRIPTOR, "ApproveProposal", enrolment.ApproveProposalResponse)
+REJECT_PROPOSAL = _method(enrolment.DESCRIPTOR, "RejectProposal", enrolment.RejectProposalResponse)
+FILE_CERTIFICATE = _method(enrolment.DESCRIPTOR, "FileCertificate", enrolment.FileCertificateResponse)
+GET_PROPOSAL = _method(enrolment.DESCRIPTOR, "GetProposal", enrolment.GetProposalResponse)
+LIST_PROPOSALS = _method(enrolment.DESCRIPTOR, "ListProposals", enrolment.ListProposalsResponse)
+LIST_CERTIFICATES = _method(enrolment.DESCRIPTOR, "ListCertificates", enrolment.ListCertificatesResponse)
+TEST_ISSUER = _method(enrolment.DESCRIPTOR, "TestIssuer", enrolment.TestIssuerResponse)
 
 SEARCH_AUDIT = _method(audit.DESCRIPTOR, "SearchAuditEntries", audit.SearchAuditEntriesResponse)
 RECORD_HISTORY = _method(audit.DESCRIPTOR, "GetRecordHistory", audit.GetRecordHistoryResponse)

@@ -1,4 +1,4 @@
-"""From a gRPC error to the SDK's tree: status, `google.rpc.ErrorInfo`, `BadRequest` and the refusal's receipt.
+"""From a gRPC error to the SDK's tree: status, `google.rpc.ErrorInfo`, `BadRequest`, `RetryInfo` and the receipt.
 
 A refusal's receipt is verified when there is one; the broker sends none only when the ledger itself is down.
 """
@@ -62,6 +62,7 @@ class Failure:
     info: error_details_pb2.ErrorInfo | None = None
     fields: tuple[tuple[str, str], ...] = ()
     receipt: bytes = b""
+    retry_after_s: float | None = None
 
     @property
     def reason(self) -> str:
@@ -75,7 +76,14 @@ class Failure:
         exchange_id = self.info.metadata.get("exchange_id", "") if self.info is not None else ""
         receipt = exchange.refusal(self.receipt, self.reason, exchange_id) if self.receipt else None
         kind = KINDS.get(self.code, InternalError)
-        return kind(self.reason, self.message, exchange_id=exchange_id, fields=self.fields, receipt=receipt)
+        return kind(
+            self.reason,
+            self.message,
+            exchange_id=exchange_id,
+            fields=self.fields,
+            receipt=receipt,
+            retry_after_s=self.retry_after_s,
+        )
 
 
 def failure(error: grpc.RpcError) -> Failure:
@@ -90,7 +98,7 @@ def failure(error: grpc.RpcError) -> Failure:
         return Failure(code, message)
     info: error_details_pb2.ErrorInfo | None = None
     fields: list[tuple[str, str]] = []
-    receipt = b""
+    receipt, retry_after_s = b"", None
     for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             found = error_details_pb2.ErrorInfo.FromString(detail.value)
@@ -100,7 +108,14 @@ def failure(error: grpc.RpcError) -> Failure:
             fields += [(one.field, one.description) for one in violations]
         elif detail.Is(exchange_pb2.Receipt.DESCRIPTOR):
             receipt = detail.value
-    return Failure(code, status.message or message, info, tuple(fields), receipt)
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry_after_s = _seconds(error_details_pb2.RetryInfo.FromString(detail.value))
+    return Failure(code, status.message or message, info, tuple(fields), receipt, retry_after_s)
+
+
+def _seconds(info: error_details_pb2.RetryInfo) -> float | None:
+    found = float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return found if found > 0 else None
 
 
 def _value(metadata: Iterable[Any] | None) -> bytes:

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from entente_sdk import _channel
+from entente_sdk._material import Material
 from entente_sdk.answers import Answer
 from entente_sdk.profile import Profile
 
@@ -54,9 +55,9 @@ class Duplex:
 class Transport:
     """The secure channel: bytes in, bytes out, so that a receipt is checked on what was received."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, material: Material) -> None:
         self._channel = grpc.secure_channel(
-            profile.endpoint, _channel.credentials(profile), options=_channel.options(profile)
+            profile.endpoint, _channel.credentials(material), options=_channel.options(profile)
         )
 
     def unary(self, path: str, request: bytes, metadata: Metadata, seconds: float) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_RENEW = "Get a fresh token: check that the profile's token_command or token_file yields one that is current."
+_RENEW = "Get a fresh token: `entente doctor` shows what token_command, token_file or issuer yields."
 _RESTART = "Start again without the page token or cursor; the conditions must stay the same from page to page."
 _AGAIN = "Nothing was released. Try again later; a write may be repeated with the same idempotency key."
 
@@ -12,13 +12,17 @@ ADVICE: dict[str, str] = {
     "CERTIFICATE_EXPIRED": "Renew the certificate and point the profile's certificate and key at the new one.",
     "CERTIFICATE_REVOKED": "Ask your authority why it was revoked, and for a new certificate and key.",
     "TLS_VERSION_REFUSED": "Use a client library that speaks TLS 1.3.",
-    "TOKEN_MISSING": "Set token_command or token_file in the profile.",
+    "TOKEN_MISSING": "Set token_command, token_file or issuer in the profile.",
     "TOKEN_MALFORMED": "Check what token_command or token_file yields: one access token (JWT) and nothing else.",
     "TOKEN_INVALID": "Ask the token's issuer for one whose audience is this broker.",
     "TOKEN_EXPIRED": _RENEW + " Check this machine's clock too.",
     "TOKEN_NOT_BOUND": "Get a token for the certificate of this profile; a token works with one certificate only.",
     "ISSUER_NOT_ALLOWED": "Use your own agency's token issuer.",
     "AGENCY_UNKNOWN": "Ask the broker's operator to enrol your agency.",
+    "USER_REVOKED": "Ask your agency's administrator why your rights here were revoked. A new token does not help.",
+    "AGENCY_LOCKED": "Your agency is locked: nothing of it is served. Your agency's administrator speaks with the "
+    "broker's registrars; two of them lift the lock.",
+    "TOKEN_REVOKED": "Get a fresh token; if that one is refused too, ask your agency's administrator who revoked it.",
     "METHOD_UNKNOWN": "Use an SDK of the broker's version.",
     "METHOD_NOT_PERMITTED": "See with `entente whoami` what your role may do; a colleague's role may allow it.",
     "PURPOSE_NOT_PERMITTED": "See with `entente whoami` the purposes that your token allows, and state one of them.",
@@ -30,6 +34,9 @@ ADVICE: dict[str, str] = {
     "RECORD_RETRACTED": "Submit a new report; a retracted one stays as it is.",
     "EXTERNAL_REFERENCE_EXISTS": "Find the record by its external reference and amend it.",
     "WRITE_IN_PROGRESS": "Send the same request again with the same idempotency key.",
+    "SECOND_PERSON_NEEDED": "Ask a colleague who may do so to approve; nobody approves an own proposal.",
+    "PROPOSAL_CLOSED": "Make a new proposal: this one was approved, rejected or has lapsed.",
+    "STEP_MISSING": "Do the step before this one first; the message names it.",
     "REQUEST_MALFORMED": "Send well-formed protobuf, text in UTF-8, one message.",
     "REQUEST_INVALID": "Correct the fields that are named and send the request again.",
     "REQUEST_TOO_LARGE": "Split the report: a request holds at most 1 MiB.",
@@ -43,11 +50,16 @@ ADVICE: dict[str, str] = {
     "LIMIT_EXCEEDED": "Wait, then ask less often.",
     "ACKNOWLEDGEMENT_OVERDUE": "Acknowledge each batch within 5 s; resume from the last cursor.",
     "STREAM_EXPIRED": "Renew token or certificate and resume from the last cursor.",
+    "CALL_TOO_LONG": "Ask for less at once: a smaller page, fewer conditions.",
     "CANCELLED": "Ask again, with a longer deadline if it had passed.",
     "POLICY_UNAVAILABLE": _AGAIN,
     "LEDGER_UNAVAILABLE": _AGAIN,
     "STORE_UNAVAILABLE": _AGAIN,
     "SHUTTING_DOWN": "Connect again.",
+    "REVOCATIONS_UNAVAILABLE": "Nothing is served while it cannot be known what is revoked. Try again later; if it "
+    "lasts, tell the broker's operator.",
+    "ISSUER_UNAVAILABLE": "The broker has had no answer from your agency's issuer for too long. Tell the issuer's "
+    "operator; try again later.",
     "INTERNAL": "Tell the broker's operator and quote the exchange id.",
     # The SDK's own.
     "NO_ANSWER": "Check endpoint and network with `entente config explain`, and that the broker runs.",
@@ -57,6 +69,15 @@ ADVICE: dict[str, str] = {
     "SERVER_UNTRUSTED": "Set ca to the authority of this broker. If it is right, somebody else answers: do not go on.",
     "SERVER_NAME_WRONG": "Set endpoint or server_name to a name that the broker's certificate bears.",
     "TLS_FAILED": "Check that the endpoint is a broker that speaks TLS 1.3.",
+    "TOKEN_SOURCE": "Run token_command by hand, or look at token_file: it yields one access token and nothing else.",
+    "CERTIFICATE_RENEWAL": "Run renew_command by hand, or renew certificate and key otherwise: the old one has ended.",
+    "STATE_FOLDER": "Make the folder that is named writable for this user; XDG_STATE_HOME chooses another.",
+    "LOGIN_NEEDED": "Log in: `entente login`.",
+    "LOGIN_REFUSED": "Ask the issuer's operator whether this client may use this grant, scope and resource.",
+    "LOGIN_ENDED": "Log in again: `entente login`.",
+    "ISSUER_UNTRUSTED": "Set issuer_ca to the authority of the issuer's certificate. If it is right, do not go on.",
+    "ISSUER_NO_ANSWER": "Check issuer and network, and that the issuer runs; `entente doctor` looks step by step.",
+    "ISSUER_ODD": "Tell the issuer's operator: the answer is not what the standard asks for.",
     "RECEIPT_MISSING": "Do not use the data. Report it: an answer without a receipt is outside the ledger.",
     "RECEIPT_UNKNOWN_LOG": "Check log_key in the profile against the key that the broker's operator publishes. "
     "If it is right, do not go on.",

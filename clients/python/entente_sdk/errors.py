@@ -35,6 +35,7 @@ class EntenteError(Exception):
         exchange_id: the entry on the audit log.
         fields: (path, description) of each field of the request that is at fault.
         receipt: the verified receipt of a refusal.
+        retry_after_s: how long the broker asks to wait before the next attempt, in seconds; None where it does not.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class EntenteError(Exception):
         exchange_id: str = "",
         fields: tuple[tuple[str, str], ...] = (),
         receipt: Receipt | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
@@ -52,6 +54,7 @@ class EntenteError(Exception):
         self.exchange_id = exchange_id
         self.fields = fields
         self.receipt = receipt
+        self.retry_after_s = retry_after_s
 
     def diagnostics(self) -> str:
         """What happened, where it is recorded, and what to do: a few lines for a person."""
@@ -59,6 +62,8 @@ class EntenteError(Exception):
         lines += [f"  {path}: {description}" for path, description in self.fields]
         if self.exchange_id:
             lines.append(f"Exchange: {self.exchange_id}")
+        if self.retry_after_s is not None:
+            lines.append(f"Wait at least {self.retry_after_s:.3g} s.")
         lines.append(f"What to do: {advice_for(self.reason, self.default_advice)}")
         return "\n".join(lines)
 

@@ -16,6 +16,8 @@ from entente_tlog.receipt import LogKey
 
 Output = Literal["table", "json", "yaml"]
 OUTPUTS: tuple[Output, ...] = ("table", "json", "yaml")
+Grant = Literal["client_credentials", "device_code"]
+GRANTS: tuple[Grant, ...] = ("client_credentials", "device_code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +30,19 @@ class Profile:
         log_keys: the public keys (C2SP vkey) of the broker's logs; no answer is accepted without one of them.
         certificate, key: PEM of this agency's client certificate and its key.
         server_name: the name in the broker's certificate, where it is not the endpoint's host.
+        renew_command: replaces certificate and key by fresh ones; run without a shell when two thirds of the
+            certificate's life have passed.
         token_command: prints a current access token; run without a shell.
         token_file: holds a current access token; read for each call that needs a new one.
+        issuer: the agency's OpenID Connect issuer (https), asked for tokens in place of command and file.
+        issuer_ca: PEM of the authority that issued the issuer's certificate, where it is not a public one.
+        client_id: what the issuer knows this client by; it authenticates by certificate and key (RFC 8705).
+        scope: what is asked of the issuer, words with spaces between.
+        resource: the broker's audience, as the resource that tokens are for (RFC 8707).
+        grant: how tokens are had without a login: `client_credentials`; otherwise `entente login` decides.
         purpose, case_reference, legal_basis: of the justification, where a call states none.
         output: of the command line.
+        name: of the profile; logins are kept under it.
     """
 
     endpoint: str
@@ -40,20 +51,33 @@ class Profile:
     certificate: Path | None = None
     key: Path | None = None
     server_name: str | None = None
+    renew_command: tuple[str, ...] = ()
     token_command: tuple[str, ...] = ()
     token_file: Path | None = None
+    issuer: str | None = None
+    issuer_ca: Path | None = None
+    client_id: str | None = None
+    scope: str | None = None
+    resource: str | None = None
+    grant: Grant | None = None
     purpose: str | None = None
     case_reference: str | None = None
     legal_basis: str | None = None
     output: Output = "table"
+    name: str = "default"
 
     def __post_init__(self) -> None:
         if not self.log_keys:
             raise ConfigurationError("log_key is not set: without it no receipt can be verified")
         if (self.certificate is None) != (self.key is None):
             raise ConfigurationError("certificate and key go together: one of them is not set")
-        if self.token_command and self.token_file is not None:
-            raise ConfigurationError("token_command and token_file exclude each other")
+        sources = (bool(self.token_command), self.token_file is not None, self.issuer is not None)
+        if sum(sources) > 1:
+            raise ConfigurationError("token_command, token_file and issuer exclude each other")
+        if self.renew_command and self.certificate is None:
+            raise ConfigurationError("renew_command renews a certificate, and none is set")
+        if self.issuer is not None and (self.client_id is None or self.certificate is None):
+            raise ConfigurationError("an issuer needs client_id, and certificate and key to authenticate with")
 
     @property
     def justification(self) -> Justification | None:

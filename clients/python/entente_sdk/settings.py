@@ -9,7 +9,8 @@ The file is TOML at `ENTENTE_CONFIG`, or else in the user's configuration folder
     ca = "root.pem"                      # relative to this file
     certificate = "cert.pem"
     key = "key.pem"
-    token_command = ["issue-token", "--me"]
+    renew_command = ["renew-certificate"]
+    token_command = ["issue-token", "--me"]   # or token_file, or issuer and client_id
     log_key = "broker.example/log/0+..."   # or a list
     purpose = "INVESTIGATION"
 
@@ -26,12 +27,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
 from entente_sdk.errors import ConfigurationError
 from entente_sdk.justification import Justification
-from entente_sdk.profile import OUTPUTS, Profile
+from entente_sdk.profile import GRANTS, OUTPUTS, Profile
 
 PREFIX = "ENTENTE_"
 CONFIG_VARIABLE = "ENTENTE_CONFIG"
@@ -70,7 +72,7 @@ class Settings:
                 reason="SETTING_MISSING",
             )
         given["log_keys"] = given.pop("log_key")
-        return Profile(**given)
+        return Profile(**given, name=str(self.profile_name.value))
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -161,6 +163,25 @@ def _purpose(raw: Any, base: Path) -> str:
     return Justification(_text(raw, base)).purpose
 
 
+def _https(raw: Any, base: Path) -> str:
+    text = _text(raw, base)
+    try:
+        found = urlsplit(text)
+        fits = found.scheme == "https" and found.hostname and found.port != 0 and "@" not in found.netloc
+    except ValueError:
+        fits = False
+    if not fits or "?" in text or "#" in text or not text.isascii():
+        raise ConfigurationError(f"an https URL without query and fragment is needed, not {text!r}")
+    return text
+
+
+def _grant(raw: Any, base: Path) -> str:
+    text = _text(raw, base).replace("-", "_")
+    if text not in GRANTS:
+        raise ConfigurationError(f"{text!r} is not one of {', '.join(GRANTS)}")
+    return text
+
+
 def _output(raw: Any, base: Path) -> str:
     text = _text(raw, base)
     if text not in OUTPUTS:
@@ -174,8 +195,15 @@ FIELDS: dict[str, Callable[[Any, Path], Any]] = {
     "ca": _file,
     "certificate": _file,
     "key": _file,
+    "renew_command": _words,
     "token_command": _words,
     "token_file": _file,
+    "issuer": _https,
+    "issuer_ca": _file,
+    "client_id": _text,
+    "scope": _text,
+    "resource": _text,
+    "grant": _grant,
     "log_key": _words,
     "purpose": _purpose,
     "case_reference": _text,

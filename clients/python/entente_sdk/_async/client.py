@@ -1,4 +1,4 @@
-"""The client: one profile, one secure channel, three services.
+"""The client: one profile, one secure channel, every service.
 
 with Entente.from_profile("north") as entente:
     answer = entente.reports.get(record_id)
@@ -14,7 +14,9 @@ from typing import Self
 from entente_sdk._async.audit import AsyncAudit
 from entente_sdk._async.calls import DEFAULT_SECONDS, AsyncCalls
 from entente_sdk._async.directory import AsyncDirectory
+from entente_sdk._async.enrolment import AsyncEnrolment
 from entente_sdk._async.reports import AsyncReports
+from entente_sdk._async.revocation import AsyncRevocations
 from entente_sdk.profile import Profile
 from entente_sdk.retries import RetryPolicy
 from entente_sdk.settings import load_profile
@@ -44,6 +46,8 @@ class AsyncEntente:
         self.reports = AsyncReports(self._calls)
         self.directory = AsyncDirectory(self._calls)
         self.audit = AsyncAudit(self._calls)
+        self.enrolment = AsyncEnrolment(self._calls)
+        self.revocations = AsyncRevocations(self._calls)
 
     @classmethod
     def from_profile(cls, name: str | None = None) -> Self:

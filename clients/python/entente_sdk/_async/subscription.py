@@ -2,7 +2,8 @@
 
 Guarantees: each batch's receipt is verified before the batch is handed over; after a lost connection, or when token or
 certificate had to be renewed, the stream resumes from the last acknowledged batch, so that nothing acknowledged comes
-twice and nothing else is missed. A batch that was handed over but not acknowledged comes again.
+twice and nothing else is missed. A batch that was handed over but not acknowledged comes again. After a change of
+certificate or trust roots it moves to the new channel when everything that was handed over is acknowledged.
 The broker sends at most two batches ahead and ends a stream whose acknowledgement is overdue by 5 s.
 """
 
@@ -17,13 +18,13 @@ import grpc
 from entente.report.v1 import report_service_pb2 as wire
 from entente_sdk import _methods, _runtime_async
 from entente_sdk._async.calls import AsyncCalls
+from entente_sdk._async.connection import AsyncLine
 from entente_sdk._refusals import Failure, failure
 from entente_sdk._verification import Exchange
 from entente_sdk.answers import Answer
-from entente_sdk.retries import RETRIED
+from entente_sdk.retries import Budget
 
-# The caller's right ended, not the subscription: with a fresh token it goes on.
-RENEWED = frozenset({"STREAM_EXPIRED", "TOKEN_EXPIRED"})
+LONGEST_WAIT_SECONDS = 60.0
 _ENDED = Failure(grpc.StatusCode.UNAVAILABLE, "the broker ended the stream")
 
 
@@ -61,7 +62,9 @@ class AsyncSubscription:
     def __init__(self, calls: AsyncCalls, start: wire.SubscribeStart) -> None:
         self._calls = calls
         self._start = start
+        self._line: AsyncLine | None = None
         self._link: _runtime_async.Duplex | None = None
+        self._metadata: _runtime_async.Metadata = ()
         self._exchange: Exchange | None = None
         self._received = 0
         self._first_of_link = 1
@@ -86,6 +89,7 @@ class AsyncSubscription:
 
     async def __anext__(self) -> AsyncBatch:
         """The next batch. Waits for it; raises EntenteError when the stream cannot go on."""
+        await self._move()
         while True:
             try:
                 raw = await self._receive()
@@ -112,16 +116,27 @@ class AsyncSubscription:
     async def close(self) -> None:
         """End the stream."""
         link, self._link = self._link, None
+        line, self._line = self._line, None
         if link is not None:
             await link.close()
+        if line is not None:
+            await self._calls.connection.release(line)
+
+    async def _move(self) -> None:
+        """Let the next read connect anew, where the channel has been replaced and nothing is left unacknowledged."""
+        settled = self._acknowledged == self._received and not (self._start.from_now and self._received == 0)
+        if self._line is not None and settled and await self._calls.connection.left(self._line):
+            await self.close()
 
     async def _receive(self) -> bytes | None:
         if self._link is None:
             request = wire.SubscribeReportsRequest(start=self._start).SerializeToString()
-            metadata = await self._calls.metadata()
+            if self._line is None:
+                self._line = await self._calls.connection.line()
             self._exchange = self._calls.exchange(_methods.SUBSCRIBE.path, request)
+            self._metadata = await self._calls.metadata(self._line)
             self._first_of_link = self._received + 1
-            self._link = self._calls.transport().duplex(_methods.SUBSCRIBE.path, metadata)
+            self._link = self._line.transport.duplex(_methods.SUBSCRIBE.path, self._metadata)
             await self._link.send(request)
         return await self._link.receive()
 
@@ -143,15 +158,16 @@ class AsyncSubscription:
     async def _recover(self, failed: Failure) -> None:
         """Wait and let the next read connect again; raise where the stream cannot go on."""
         assert self._exchange is not None
-        exchange = self._exchange
+        assert self._line is not None
+        exchange, line = self._exchange, self._line
         await self.close()
         if self._failures == 0:
-            await self._calls.raise_handshake(failed)
+            await self._calls.raise_handshake(failed, line)
+        renewed = self._calls.renew(failed, self._metadata)
+        budget = Budget(self._calls.retry, LONGEST_WAIT_SECONDS, attempts_made=self._failures)
+        wait = budget.next_wait(failed.code, failed.retry_after_s, renewed=renewed)
         self._failures += 1
         skips = self._start.from_now and self._received > 0
-        renewed = failed.reason in RENEWED
-        if skips or self._failures >= self._calls.retry.attempts or not (renewed or failed.code in RETRIED):
+        if skips or wait is None:
             raise failed.error(exchange)
-        if renewed:
-            self._calls.tokens.forget()
-        await _runtime_async.sleep(self._calls.retry.wait_seconds(self._failures))
+        await _runtime_async.sleep(wait)

@@ -1,5 +1,5 @@
 # Generated from `_async/` by scripts/unasync_sdk.py: do not edit.
-"""The client: one profile, one secure channel, three services.
+"""The client: one profile, one secure channel, every service.
 
 with Entente.from_profile("north") as entente:
     answer = entente.reports.get(record_id)
@@ -15,7 +15,9 @@ from typing import Self
 from entente_sdk._sync.audit import Audit
 from entente_sdk._sync.calls import DEFAULT_SECONDS, Calls
 from entente_sdk._sync.directory import Directory
+from entente_sdk._sync.enrolment import Enrolment
 from entente_sdk._sync.reports import Reports
+from entente_sdk._sync.revocation import Revocations
 from entente_sdk.profile import Profile
 from entente_sdk.retries import RetryPolicy
 from entente_sdk.settings import load_profile
@@ -45,6 +47,8 @@ class Entente:
         self.reports = Reports(self._calls)
         self.directory = Directory(self._calls)
         self.audit = Audit(self._calls)
+        self.enrolment = Enrolment(self._calls)
+        self.revocations = Revocations(self._calls)
 
     @classmethod
     def from_profile(cls, name: str | None = None) -> Self:

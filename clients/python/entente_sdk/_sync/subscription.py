@@ -3,7 +3,8 @@
 
 Guarantees: each batch's receipt is verified before the batch is handed over; after a lost connection, or when token or
 certificate had to be renewed, the stream resumes from the last acknowledged batch, so that nothing acknowledged comes
-twice and nothing else is missed. A batch that was handed over but not acknowledged comes again.
+twice and nothing else is missed. A batch that was handed over but not acknowledged comes again. After a change of
+certificate or trust roots it moves to the new channel when everything that was handed over is acknowledged.
 The broker sends at most two batches ahead and ends a stream whose acknowledgement is overdue by 5 s.
 """
 
@@ -18,13 +19,13 @@ import grpc
 from entente.report.v1 import report_service_pb2 as wire
 from entente_sdk import _methods, _runtime_sync
 from entente_sdk._sync.calls import Calls
+from entente_sdk._sync.connection import Line
 from entente_sdk._refusals import Failure, failure
 from entente_sdk._verification import Exchange
 from entente_sdk.answers import Answer
-from entente_sdk.retries import RETRIED
+from entente_sdk.retries import Budget
 
-# The caller's right ended, not the subscription: with a fresh token it goes on.
-RENEWED = frozenset({"STREAM_EXPIRED", "TOKEN_EXPIRED"})
+LONGEST_WAIT_SECONDS = 60.0
 _ENDED = Failure(grpc.StatusCode.UNAVAILABLE, "the broker ended the stream")
 
 
@@ -62,7 +63,9 @@ class Subscription:
     def __init__(self, calls: Calls, start: wire.SubscribeStart) -> None:
         self._calls = calls
         self._start = start
+        self._line: Line | None = None
         self._link: _runtime_sync.Duplex | None = None
+        self._metadata: _runtime_sync.Metadata = ()
         self._exchange: Exchange | None = None
         self._received = 0
         self._first_of_link = 1
@@ -87,6 +90,7 @@ class Subscription:
 
     def __next__(self) -> Batch:
         """The next batch. Waits for it; raises EntenteError when the stream cannot go on."""
+        self._move()
         while True:
             try:
                 raw = self._receive()
@@ -113,16 +117,27 @@ class Subscription:
     def close(self) -> None:
         """End the stream."""
         link, self._link = self._link, None
+        line, self._line = self._line, None
         if link is not None:
             link.close()
+        if line is not None:
+            self._calls.connection.release(line)
+
+    def _move(self) -> None:
+        """Let the next read connect anew, where the channel has been replaced and nothing is left unacknowledged."""
+        settled = self._acknowledged == self._received and not (self._start.from_now and self._received == 0)
+        if self._line is not None and settled and self._calls.connection.left(self._line):
+            self.close()
 
     def _receive(self) -> bytes | None:
         if self._link is None:
             request = wire.SubscribeReportsRequest(start=self._start).SerializeToString()
-            metadata = self._calls.metadata()
+            if self._line is None:
+                self._line = self._calls.connection.line()
             self._exchange = self._calls.exchange(_methods.SUBSCRIBE.path, request)
+            self._metadata = self._calls.metadata(self._line)
             self._first_of_link = self._received + 1
-            self._link = self._calls.transport().duplex(_methods.SUBSCRIBE.path, metadata)
+            self._link = self._line.transport.duplex(_methods.SUBSCRIBE.path, self._metadata)
             self._link.send(request)
         return self._link.receive()
 
@@ -144,15 +159,16 @@ class Subscription:
     def _recover(self, failed: Failure) -> None:
         """Wait and let the next read connect again; raise where the stream cannot go on."""
         assert self._exchange is not None
-        exchange = self._exchange
+        assert self._line is not None
+        exchange, line = self._exchange, self._line
         self.close()
         if self._failures == 0:
-            self._calls.raise_handshake(failed)
+            self._calls.raise_handshake(failed, line)
+        renewed = self._calls.renew(failed, self._metadata)
+        budget = Budget(self._calls.retry, LONGEST_WAIT_SECONDS, attempts_made=self._failures)
+        wait = budget.next_wait(failed.code, failed.retry_after_s, renewed=renewed)
         self._failures += 1
         skips = self._start.from_now and self._received > 0
-        renewed = failed.reason in RENEWED
-        if skips or self._failures >= self._calls.retry.attempts or not (renewed or failed.code in RETRIED):
+        if skips or wait is None:
             raise failed.error(exchange)
-        if renewed:
-            self._calls.tokens.forget()
-        _runtime_sync.sleep(self._calls.retry.wait_seconds(self._failures))
+        _runtime_sync.sleep(wait)

@@ -13,9 +13,13 @@ import typer
 
 MODULES = (
     "whoami",
+    "login",
+    "doctor",
     "report",
     "import_",
     "agency",
+    "appoint",
+    "revoke",
     "audit",
     "receipt",
     "rule",

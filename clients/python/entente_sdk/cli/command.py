@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -35,7 +36,7 @@ from entente_sdk.errors import (
     UnavailableError,
 )
 from entente_sdk.profile import OUTPUTS
-from entente_sdk.settings import load_settings
+from entente_sdk.settings import CONFIG_VARIABLE, load_settings
 
 EXIT_CODES: tuple[tuple[type[EntenteError], int], ...] = (
     (ConfigurationError, 2),
@@ -69,8 +70,22 @@ _OVERRIDES = {
 }
 
 
-def command(app: typer.Typer, name: str, *, own: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], None]:
-    """Register `function(session, ...)`, without the common options that it has under its `own` meaning."""
+def command(
+    app: typer.Typer,
+    name: str,
+    *,
+    own: tuple[str, ...] = (),
+    unconfigured: Callable[[Session, ConfigurationError], None] | None = None,
+) -> Callable[[Callable[..., None]], None]:
+    """Register `function(session, ...)`.
+
+    Args:
+        app: where.
+        name: of the command.
+        own: common options that the function has under a meaning of its own.
+        unconfigured: called, with a session without settings, where the configuration cannot be read; without it the
+            command ends there.
+    """
 
     def register(function: Callable[..., None]) -> None:
         common = [option for option in COMMON if option not in own]
@@ -78,7 +93,14 @@ def command(app: typer.Typer, name: str, *, own: tuple[str, ...] = ()) -> Callab
         def run(**given: Any) -> None:
             chosen = {option: given.pop(option) for option in common}
             with expected_errors():
-                function(_session(chosen), **given)
+                try:
+                    session = _session(chosen)
+                except ConfigurationError as error:
+                    if unconfigured is None:
+                        raise
+                    unconfigured(_bare_session(chosen), error)
+                else:
+                    function(session, **given)
 
         signature = inspect.signature(function, eval_str=True)
         parameters = [
@@ -127,3 +149,10 @@ def _session(chosen: dict[str, str | None]) -> Session:
         if (value := chosen.get(option)) is not None
     }
     return Session(load_settings(chosen.get("profile"), overrides=overrides), chosen.get("reason"))
+
+
+def _bare_session(chosen: dict[str, str | None]) -> Session:
+    """With the form of output alone. Raises ConfigurationError where that is what is wrong."""
+    output = chosen.get("output")
+    overrides = {"output": (output, "--output")} if output is not None else {}
+    return Session(load_settings(overrides=overrides, environ={CONFIG_VARIABLE: os.devnull}))

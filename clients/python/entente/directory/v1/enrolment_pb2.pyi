@@ -247,7 +247,10 @@ class AgencyEnrolment(_message.Message):
     CERTIFICATE_REQUEST_FIELD_NUMBER: _builtins.int
     ISSUER_FIELD_NUMBER: _builtins.int
     certificate_request: _builtins.str
-    """PKCS #10 request in PEM, made on the agency's machine, with its SPIFFE id as the only URI name."""
+    """PKCS #10 request in PEM, made on the agency's machine, with its SPIFFE id as the only name. Its
+    attribute unstructuredName may be `entente-enrolment-sha256:` and the digest (hexadecimal) of this
+    message without this field: then the agency's key has signed all of it.
+    """
     @_builtins.property
     def agency(self) -> _directory_pb2.Agency:
         """How it will stand in the directory."""
@@ -400,9 +403,9 @@ class CertificateOnFile(_message.Message):
     thumbprint: _builtins.str
     """SHA-256 of the certificate in DER, hexadecimal."""
     spiffe_id: _builtins.str
-    """Its SPIFFE id."""
+    """Its SPIFFE id; of the broker's own, which have none, `broker:server` or `broker:root`."""
     agency: _builtins.str
-    """`trust-domain/agency`."""
+    """`trust-domain/agency`; absent: the broker's own."""
     days_left: _builtins.int
     """The smallest of 60, 30, 7 and 1 days that is left at most; absent: more than 60."""
     @_builtins.property

@@ -89,7 +89,8 @@ class EnrolmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveProposal(self, request, context):
-        """Approve somebody else's proposal: it is in force when this returns.
+        """Approve somebody else's proposal: it is in force when this returns, in every process of the
+        broker a moment later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,14 +126,16 @@ class EnrolmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCertificates(self, request, context):
-        """Certificates that the broker knows of, those that end first before the others.
+        """Certificates that the broker knows of and that have not ended, those that end first before the
+        others: filed ones, those that called, and the broker's own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TestIssuer(self, request, context):
-        """Test an issuer live: its keys are fetched now, and read as strictly as for a token.
+        """Test an issuer live: its keys are fetched now, and read as strictly as for a token. An
+        administrator tests the own agency's, exactly as it is registered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

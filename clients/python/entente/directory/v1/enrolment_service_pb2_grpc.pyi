@@ -36,7 +36,9 @@ class EnrolmentServiceStub:
     ProposeChange: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.ProposeChangeRequest, _enrolment_service_pb2.ProposeChangeResponse]
     """Propose a change. Nothing of it is in force."""
     ApproveProposal: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.ApproveProposalRequest, _enrolment_service_pb2.ApproveProposalResponse]
-    """Approve somebody else's proposal: it is in force when this returns."""
+    """Approve somebody else's proposal: it is in force when this returns, in every process of the
+    broker a moment later.
+    """
     RejectProposal: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.RejectProposalRequest, _enrolment_service_pb2.RejectProposalResponse]
     """Reject a proposal, one's own too."""
     GetProposal: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.GetProposalRequest, _enrolment_service_pb2.GetProposalResponse]
@@ -48,9 +50,13 @@ class EnrolmentServiceStub:
     profile, the approved request's key and the agency.
     """
     ListCertificates: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.ListCertificatesRequest, _enrolment_service_pb2.ListCertificatesResponse]
-    """Certificates that the broker knows of, those that end first before the others."""
+    """Certificates that the broker knows of and that have not ended, those that end first before the
+    others: filed ones, those that called, and the broker's own.
+    """
     TestIssuer: _grpc.UnaryUnaryMultiCallable[_enrolment_service_pb2.TestIssuerRequest, _enrolment_service_pb2.TestIssuerResponse]
-    """Test an issuer live: its keys are fetched now, and read as strictly as for a token."""
+    """Test an issuer live: its keys are fetched now, and read as strictly as for a token. An
+    administrator tests the own agency's, exactly as it is registered.
+    """
 
 @_typing.type_check_only
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
@@ -60,7 +66,9 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     ProposeChange: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.ProposeChangeRequest, _enrolment_service_pb2.ProposeChangeResponse]  # type: ignore[assignment]
     """Propose a change. Nothing of it is in force."""
     ApproveProposal: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.ApproveProposalRequest, _enrolment_service_pb2.ApproveProposalResponse]  # type: ignore[assignment]
-    """Approve somebody else's proposal: it is in force when this returns."""
+    """Approve somebody else's proposal: it is in force when this returns, in every process of the
+    broker a moment later.
+    """
     RejectProposal: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.RejectProposalRequest, _enrolment_service_pb2.RejectProposalResponse]  # type: ignore[assignment]
     """Reject a proposal, one's own too."""
     GetProposal: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.GetProposalRequest, _enrolment_service_pb2.GetProposalResponse]  # type: ignore[assignment]
@@ -72,9 +80,13 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     profile, the approved request's key and the agency.
     """
     ListCertificates: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.ListCertificatesRequest, _enrolment_service_pb2.ListCertificatesResponse]  # type: ignore[assignment]
-    """Certificates that the broker knows of, those that end first before the others."""
+    """Certificates that the broker knows of and that have not ended, those that end first before the
+    others: filed ones, those that called, and the broker's own.
+    """
     TestIssuer: _aio.UnaryUnaryMultiCallable[_enrolment_service_pb2.TestIssuerRequest, _enrolment_service_pb2.TestIssuerResponse]  # type: ignore[assignment]
-    """Test an issuer live: its keys are fetched now, and read as strictly as for a token."""
+    """Test an issuer live: its keys are fetched now, and read as strictly as for a token. An
+    administrator tests the own agency's, exactly as it is registered.
+    """
 
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """How agencies, issuers and appointments come to the network: one proposes, another approves."""
@@ -93,7 +105,9 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrolment_service_pb2.ApproveProposalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enrolment_service_pb2.ApproveProposalResponse, _abc.Awaitable[_enrolment_service_pb2.ApproveProposalResponse]]:
-        """Approve somebody else's proposal: it is in force when this returns."""
+        """Approve somebody else's proposal: it is in force when this returns, in every process of the
+        broker a moment later.
+        """
 
     @_abc_1.abstractmethod
     def RejectProposal(
@@ -135,7 +149,9 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrolment_service_pb2.ListCertificatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enrolment_service_pb2.ListCertificatesResponse, _abc.Awaitable[_enrolment_service_pb2.ListCertificatesResponse]]:
-        """Certificates that the broker knows of, those that end first before the others."""
+        """Certificates that the broker knows of and that have not ended, those that end first before the
+        others: filed ones, those that called, and the broker's own.
+        """
 
     @_abc_1.abstractmethod
     def TestIssuer(
@@ -143,6 +159,8 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrolment_service_pb2.TestIssuerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enrolment_service_pb2.TestIssuerResponse, _abc.Awaitable[_enrolment_service_pb2.TestIssuerResponse]]:
-        """Test an issuer live: its keys are fetched now, and read as strictly as for a token."""
+        """Test an issuer live: its keys are fetched now, and read as strictly as for a token. An
+        administrator tests the own agency's, exactly as it is registered.
+        """
 
 def add_EnrolmentServiceServicer_to_server(servicer: EnrolmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

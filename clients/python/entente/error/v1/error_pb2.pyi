@@ -108,6 +108,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The stream ended because the caller's right to it did. Renew token or certificate and resume."""
     REASON_CANCELLED: _Reason.ValueType  # 62
     """The client cancelled, or its deadline passed."""
+    REASON_CALL_TOO_LONG: _Reason.ValueType  # 63
+    """The call lasted longer than the broker lets any call last. Ask for less at once."""
     REASON_POLICY_UNAVAILABLE: _Reason.ValueType  # 70
     """Policy cannot be asked, or did not answer as it must. Nothing was released. Try again later."""
     REASON_LEDGER_UNAVAILABLE: _Reason.ValueType  # 71
@@ -212,6 +214,8 @@ REASON_STREAM_EXPIRED: Reason.ValueType  # 61
 """The stream ended because the caller's right to it did. Renew token or certificate and resume."""
 REASON_CANCELLED: Reason.ValueType  # 62
 """The client cancelled, or its deadline passed."""
+REASON_CALL_TOO_LONG: Reason.ValueType  # 63
+"""The call lasted longer than the broker lets any call last. Ask for less at once."""
 REASON_POLICY_UNAVAILABLE: Reason.ValueType  # 70
 """Policy cannot be asked, or did not answer as it must. Nothing was released. Try again later."""
 REASON_LEDGER_UNAVAILABLE: Reason.ValueType  # 71

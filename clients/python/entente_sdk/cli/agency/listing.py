@@ -14,10 +14,8 @@ from entente_sdk.cli.values import shown, words
 Name = Annotated[str, typer.Argument(metavar="TRUST_DOMAIN/AGENCY", help="Such as police.example/northshire.")]
 
 
-def register(parent: typer.Typer) -> None:
-    """Add the group."""
-    app = typer.Typer(no_args_is_help=True, help="Who is on the network.")
-    parent.add_typer(app, name="agency")
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
 
     @command(app, "list")
     def list_(session: Session) -> None:
