@@ -9,23 +9,25 @@ There is no setting that turns TLS, policy or audit off. Paths are relative to t
     directory = "directory.toml"
     audience = "entente"                      [tls]
     trust_domains = ["police.example"]        certificate, key, roots = "..."
+                                              revocation_lists = ["..."]
 
     [policy]
     engine = "embedded"                       # or "opa", with url = "http://127.0.0.1:8181"
 
-`[identity]` and `[limits]` may be left out; their keys and defaults are the two classes below.
+`[identity]` and `[limits]` may be left out; their keys and defaults are the classes below.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from broker.domain.directory import Agency, Agreement
+from broker.domain.caller import AgencyId
+from broker.domain.directory import Agency, Agreement, Appointment
 
 
 class ConfigError(Exception):
@@ -50,14 +52,14 @@ class TlsSection:
     """The broker's certificate, the roots that agencies' certificates lead to, and what those roots have revoked.
 
     All of it is read again when a file changes. `revocation_lists`: a signed list (RFC 5280 section 5) of each
-    authority that may stand in a path; one that is missing, or older than `revocation_list_hours`, refuses everything
-    below that authority.
+    authority that may stand in a path, at least one; where one is missing, or older than `revocation_list_hours`,
+    everything below that authority is refused.
     """
 
     certificate: Path
     key: Path
     roots: Path
-    revocation_lists: tuple[Path, ...] = ()
+    revocation_lists: tuple[Path, ...]
     revocation_list_hours: int = 168
 
 
@@ -86,24 +88,55 @@ class IssuerSection:
 
 @dataclass(frozen=True, slots=True)
 class IdentitySection:
-    """How issuers' keys are fetched: how often, and for how long fetched keys count while the issuer is down."""
+    """How issuers' keys are read: how often they are fetched, and for how long they count once they cannot be read.
+
+    `jwks_ca`: the roots of the servers of registered issuers; absent: the system's.
+    """
 
     jwks_refresh_seconds: int = 60
     jwks_oldest_seconds: int = 3600
+    jwks_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyLimitsSection:
+    """One agency's own limits, as `[[limits.agencies]]`; what is left out is as in `[limits]`."""
+
+    name: str
+    connections: int = 0
+    streams: int = 0
+    calls: int = 0
+    requests_per_second: int = 0
+    burst: int = 0
+    bytes_per_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsSection:
-    """What one agency may use at once, over all workers, and how long a call may last."""
+    """What one agency may use at once, over all workers, and how long a call may last.
+
+    `calls` are calls under way; each may hold a request in memory. `all_connections` is for each worker, whosever they
+    are; a connection must have shown its certificate within `handshake_seconds`.
+    """
 
     connections: int = 64
     streams: int = 32
+    calls: int = 256
     requests_per_second: int = 500
     burst: int = 1000
     bytes_per_second: int = 32 << 20
     first_message_seconds: int = 10
     longest_call_seconds: int = 120
+    handshake_seconds: int = 10
+    connection_idle_seconds: int = 300
     connection_age_seconds: int = 1200
+    all_connections: int = 4096
+    agencies: tuple[AgencyLimitsSection, ...] = ()
+
+    def of(self, agency: AgencyLimitsSection) -> LimitsSection:
+        """What holds for this agency."""
+        own = {one.name: getattr(agency, one.name) for one in fields(agency) if one.name != "name"}
+        return replace(self, **{name: value for name, value in own.items() if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +168,19 @@ def load(path: Path) -> Config:
         issuers=tuple(_section(path, base, "issuers", IssuerSection, one) for one in raw.get("issuers", [])),
         policy=_section(path, base, "policy", PolicySection, raw.get("policy", {})),
         identity=_section(path, base, "identity", IdentitySection, raw.get("identity", {})),
-        limits=_section(path, base, "limits", LimitsSection, raw.get("limits", {})),
+        limits=_limits(path, base, raw.get("limits", {})),
     )
+    if not config.tls.revocation_lists:
+        raise ConfigError(f"{path}: tls.revocation_lists names no file; without one nobody knows what is revoked")
     for one in config.issuers:
         if (one.jwks is None) != bool(one.jwks_uri):
             raise ConfigError(f"{path}: issuer {one.issuer}: set jwks (a file) or jwks_uri (an https URL), one of them")
+        if one.ca is not None and not one.jwks_uri:
+            raise ConfigError(
+                f"{path}: issuer {one.issuer}: ca is the root of the server at jwks_uri; set that, or neither"
+            )
+    if config.identity.jwks_oldest_seconds < config.identity.jwks_refresh_seconds:
+        raise ConfigError(f"{path}: identity.jwks_oldest_seconds is shorter than jwks_refresh_seconds")
     if config.policy.engine not in ("embedded", "opa"):
         raise ConfigError(f"{path}: policy.engine is 'embedded' or 'opa'")
     if config.policy.engine == "opa" and not config.policy.url:
@@ -147,13 +188,14 @@ def load(path: Path) -> Config:
     return config
 
 
-def load_directory(path: Path) -> tuple[list[Agency], list[Agreement]]:
-    """Read agencies and agreements: `[[agencies]]` and `[[agreements]]` as in docs/operating.md."""
+def load_directory(path: Path) -> tuple[list[Agency], list[Agreement], list[Appointment]]:
+    """Read `[[agencies]]`, `[[agreements]]` and `[[appointments]]`, as in docs/operating.md. Raises ConfigError."""
     raw = _read(path)
-    if unknown := set(raw) - {"agencies", "agreements"}:
+    if unknown := set(raw) - {"agencies", "agreements", "appointments"}:
         raise ConfigError(f"{path}: unknown section {sorted(unknown)[0]!r}")
     agencies = [_agency(path, one) for one in raw.get("agencies", [])]
-    return agencies, [_agreement(path, one) for one in raw.get("agreements", [])]
+    agreements = [_agreement(path, one) for one in raw.get("agreements", [])]
+    return agencies, agreements, [_appointment(path, one) for one in raw.get("appointments", [])]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -186,6 +228,19 @@ def _section(path: Path, base: Path, name: str, kind: type[T], raw: Mapping[str,
     return kind(**values)
 
 
+def _limits(path: Path, base: Path, raw: Mapping[str, Any]) -> LimitsSection:
+    section = {key: value for key, value in raw.items() if key != "agencies"}
+    own = [_section(path, base, "limits.agencies", AgencyLimitsSection, one) for one in raw.get("agencies", [])]
+    for one in own:
+        try:
+            AgencyId.parse(one.name)
+        except ValueError as error:
+            raise ConfigError(f"{path}: limits.agencies: {one.name!r}: {error}") from error
+    if len({one.name for one in own}) < len(own):
+        raise ConfigError(f"{path}: limits.agencies: an agency stands there twice; leave one")
+    return replace(_section(path, base, "limits", LimitsSection, section), agencies=tuple(own))
+
+
 _AGENCY_TYPES: dict[str, type] = {"compartments": list, "inspectorate": bool}
 
 
@@ -198,6 +253,12 @@ def _agency(path: Path, raw: Mapping[str, Any]) -> Agency:
         return Agency(**{**raw, "compartments": frozenset(raw.get("compartments", ()))})
     except TypeError as error:
         raise ConfigError(f"{path}: agencies: {error}") from error
+
+
+def _appointment(path: Path, raw: Mapping[str, Any]) -> Appointment:
+    if set(raw) != {"agency", "user", "role"} or not all(isinstance(value, str) and value for value in raw.values()):
+        raise ConfigError(f"{path}: appointments: each has agency, user and role, and nothing else")
+    return Appointment(**raw)
 
 
 def _fits(value: object, wanted: type) -> bool:

@@ -1,6 +1,7 @@
 """The broker's own secrets, in `<data>/keys`, made on the first start and never printed.
 
-`log.key` signs checkpoints; its public half is `<data>/log.vkey`, which clients pin. `cursor.key` seals page tokens.
+`log.key` (of slot k: `log-k.key`) signs checkpoints; its public half is `<data>/log.vkey` (`log-k.vkey`), which clients
+pin. `cursor.key` seals page tokens; all workers share it.
 """
 
 from __future__ import annotations
@@ -9,20 +10,24 @@ import os
 import secrets
 from pathlib import Path
 
+from broker.domain.slot import Slot
 from entente_tlog.note import Signer
 
 CURSOR_KEY_BYTES = 32
+_SECRET_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
-def log_signer(data: Path, origin: str) -> Signer:
-    """The log's signer. Raises ValueError when the key belongs to another broker's name."""
-    path = data / "keys" / "log.key"
+def log_signer(data: Path, broker: str, slot: Slot) -> Signer:
+    """The signer of a slot's log. Raises ValueError when the key belongs to another broker's name."""
+    path, origin = slot.signing_key(data), slot.origin(broker)
     if not path.exists():
-        _write_secret(path, Signer.generate(origin).private_text().encode())
+        _write(path, Signer.generate(origin).private_text().encode(), _SECRET_MODE)
     signer = Signer.parse(path.read_text(encoding="ascii").strip())
     if signer.name != origin:
-        raise ValueError(f"{path} is the key of {signer.name!r}, and the broker's name is {origin!r}")
-    (data / "log.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
+        raise ValueError(f"{path} is the key of {signer.name!r}, and the log of this broker's slot is {origin!r}")
+    public, text = slot.public_key(data), f"{signer.verifier}\n".encode()
+    if not public.exists() or public.read_bytes() != text:
+        _write(public, text, _PUBLIC_MODE)
     return signer
 
 
@@ -30,15 +35,15 @@ def cursor_key(data: Path) -> bytes:
     """The key that seals page tokens and cursors: 32 bytes."""
     path = data / "keys" / "cursor.key"
     if not path.exists():
-        _write_secret(path, secrets.token_bytes(CURSOR_KEY_BYTES))
+        _write(path, secrets.token_bytes(CURSOR_KEY_BYTES), _SECRET_MODE)
     return path.read_bytes()
 
 
-def _write_secret(path: Path, content: bytes) -> None:
-    """Whole or absent, and readable by its owner alone from its first byte."""
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Whole or absent, and with its mode from its first byte."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()

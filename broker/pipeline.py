@@ -25,6 +25,7 @@ from broker.domain.errors import (
     AlreadyExistsError,
     BrokerError,
     ConflictError,
+    DeadlineError,
     DecisionError,
     HiddenError,
     IdentityError,
@@ -52,11 +53,11 @@ STATUS: tuple[tuple[type[BrokerError], StatusCode], ...] = (
     (LimitError, StatusCode.RESOURCE_EXHAUSTED),
     (RequestError, StatusCode.INVALID_ARGUMENT),
     (UnavailableError, StatusCode.UNAVAILABLE),
+    (DeadlineError, StatusCode.DEADLINE_EXCEEDED),
     (BrokerError, StatusCode.INTERNAL),
 )
 
-# A grant goes stale only when directory or mark sets change between decision and read; three times running means
-# that they change faster than they can be read.
+# Stale three times running: directory or mark sets change faster than they can be read.
 DECISIONS_PER_CALL = 4
 
 Handler = Callable[[Call], Answer | Awaitable[Answer]]
@@ -82,12 +83,11 @@ class Pipeline:
 
     async def answer(self, path: str, wire: Wire, closer: Closer) -> bytes:
         """One unary call: the response with its receipt. Raises RefusedError, which is on the ledger already."""
-        visit = self.recorder.open(path, wire.address)
+        visit = self.recorder.open(path, wire.address, wire.session)
         try:
-            message = await self._through(visit, wire)
+            message = await wire.within(self._through(visit, wire))
             # Between decision and here the ledger was awaited: the caller's right is looked at once more.
-            self.identifier.require_still_valid(visit.known_caller, wire.auth_context)
-            self.limits.spent(visit.known_caller, len(visit.request or b"") + len(message))
+            self.identifier.require_for_release(visit.known_caller, wire.auth_context)
             closer(visit, len(message))
             return message
         except asyncio.CancelledError:
@@ -110,8 +110,7 @@ class Pipeline:
                 await self.recorder.intent(visit)
             try:
                 answer = self.handlers[rule.path](visit.call(request))
-                if not isinstance(answer, Answer):
-                    answer = await answer
+                answer = answer if isinstance(answer, Answer) else await answer
             except StaleGrantError:
                 await self.decider.refresh()
                 continue
@@ -122,7 +121,7 @@ class Pipeline:
         """identify: who calls, before a byte of the request is looked at; then which method."""
         visit.peer = self.identifier.peer(wire.auth_context)
         # Before a signature is checked: what a noisy agency sends costs nobody else anything.
-        self.limits.call(visit.peer, wire.address)
+        self.limits.call(visit.peer, wire)
         visit.caller = self.identifier.identify(visit.peer, wire.metadata)
         rule = self.catalogue.find(visit.exchange.method)
         if rule is None:
@@ -137,7 +136,9 @@ class Pipeline:
     async def release(self, visit: Visit, rule: MethodRule, answer: Answer) -> bytes:
         """release and audit: the response is built afresh, its entry made durable, its receipt appended."""
         released = self.releaser.release(answer, rule.response_type, visit.known_grant)
-        return await self.recorder.released(visit, answer, released)
+        message = await self.recorder.released(visit, answer, released)
+        self.limits.spent(visit.known_caller, len(message))
+        return message
 
     async def defect(self, visit: Visit, defect: Exception) -> RefusedError:
         """An exception that nobody expected: INTERNAL with the exchange id and nothing more."""

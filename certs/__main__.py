@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+from cryptography import x509
 
+from certs import trial
 from certs.authority import AgencyCredentials, Authority
 from certs.issuer import DEFAULT_AUDIENCE, LONGEST_LIFE_SECONDS
 from certs.network import create as create_network
-from certs.profiles import DEFAULT_LIFE, LOCAL_HOSTS
+from certs.profiles import DEFAULT_LIFE, LIST_LIFE, LOCAL_HOSTS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The development authority. Not for production.")
 
@@ -73,6 +75,40 @@ def agency(
 
 
 @app.command()
+def sign(
+    directory: Folder,
+    request: Annotated[Path, typer.Argument(metavar="REQUEST.pem", help="A certificate signing request (PKCS #10).")],
+    agency: Annotated[str, typer.Option(metavar="TRUST_DOMAIN/AGENCY", help="Whose request it is.")],
+    workload: Annotated[str, typer.Option(help="The system that calls.")] = "gateway",
+    days: Days = DEFAULT_LIFE.days,
+) -> None:
+    """Print a client certificate for a request; the key stays where the request was made."""
+
+    def issue() -> bytes:
+        authority, (trust_domain, name) = Authority.open(directory), _split(agency)
+        return authority.sign_request(
+            request.read_bytes(), trust_domain, name, workload=workload, life=timedelta(days=days)
+        )
+
+    typer.echo(_attempt(issue).decode("ascii"), nl=False)
+
+
+@app.command()
+def revoke(
+    directory: Folder,
+    certificate: Annotated[str, typer.Argument(metavar="CERT|SERIAL", help="A certificate's file, or its serial.")],
+) -> None:
+    """Put a certificate on the authority's revocation list."""
+    typer.echo(_attempt(lambda: Authority.open(directory).revoke(_serial(certificate))))
+
+
+@app.command()
+def revocations(directory: Folder, days: Annotated[int, typer.Option(min=1, max=365)] = LIST_LIFE.days) -> None:
+    """Sign the revocation list again, before it passes its end."""
+    typer.echo(_attempt(lambda: Authority.open(directory).renew_revocations(life=timedelta(days=days))))
+
+
+@app.command()
 def token(
     directory: Folder,
     agency: Agency,
@@ -114,7 +150,51 @@ def network(
     typer.echo(made.client_config)
 
 
+@app.command("trial-issuer")
+def trial_issuer(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where its key is kept.")],
+) -> None:
+    """Make a small token issuer for a trial, and print where its public keys are."""
+    typer.echo(_attempt(lambda: trial.create(directory)))
+
+
+@app.command("trial-token")
+def trial_token(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The trial issuer's folder.")],
+    issuer: Annotated[str, typer.Option(help="The issuer's URL, as it is registered.")],
+    certificate: Annotated[Path, typer.Option(help="The certificate that the token is for.")],
+    user: Annotated[str, typer.Option(help="Who asks.")],
+    role: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    clearance: Clearance = Clearance.OFFICIAL,
+    purpose: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    nationality: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    audience: Annotated[str, typer.Option(help="The broker's audience.")] = DEFAULT_AUDIENCE,
+) -> None:
+    """Print a token of a trial issuer, bound to a certificate."""
+
+    def mint() -> str:
+        return trial.token_issuer(directory, issuer, certificate).mint(
+            user,
+            roles=role or (),
+            clearance=clearance.value,
+            purposes=purpose or (),
+            nationalities=nationality or (),
+            audience=audience,
+        )
+
+    typer.echo(_attempt(mint))
+
+
 Result = TypeVar("Result")
+
+
+def _serial(certificate: str) -> int:
+    if Path(certificate).is_file():
+        return x509.load_pem_x509_certificate(Path(certificate).read_bytes()).serial_number
+    try:
+        return int(certificate, 16)
+    except ValueError:
+        raise ValueError(f"{certificate} is neither a file nor a serial number in hexadecimal") from None
 
 
 def _split(agency: str) -> tuple[str, str]:

@@ -1,12 +1,13 @@
 """A development authority in one folder: a root, a broker's certificate, and agencies' credentials.
 
-    root.pem  authority.key
+    root.pem  authority.key  revocations.pem
     broker/cert.pem  broker/key.pem
     agencies/<trust domain>/<agency>/cert.pem  key.pem  issuer.key  jwks.json
 
 Guarantees: keys are P-256, made here, mode 0600, and never leave the folder; what exists is renewed only by asking
 for it again; an agency's issuer key survives the renewal of its certificate.
-Does not: revoke, or keep a register of what it issued; this is no production authority.
+A key that is made elsewhere never comes here: `sign_request` takes a request and gives a certificate.
+Does not: keep a register of what it issued; this is no production authority. The revocation list is its whole memory.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from certs.files import PUBLIC_MODE, SECRET_MODE, write_atomically
 from certs.issuer import TokenIssuer, jwks_document
 from certs.profiles import (
     DEFAULT_LIFE,
+    LIST_LIFE,
     LOCAL_HOSTS,
     CertificateAuthority,
     agency_certificate,
     broker_certificate,
     check_agency,
+    revocation_list,
+    revoked_certificate,
     root_certificate,
 )
+from certs.requests import requested_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,9 @@ class Authority:
         authority = root_certificate("Entente development root")
         _write_key(directory / "authority.key", authority.key)
         _write_certificate(directory / "root.pem", authority.certificate)
-        return cls(directory, authority)
+        made = cls(directory, authority)
+        made.renew_revocations()
+        return made
 
     @classmethod
     def open(cls, directory: Path) -> Authority:
@@ -96,6 +103,54 @@ class Authority:
     def root(self) -> Path:
         """The trust root, in PEM."""
         return self._directory / "root.pem"
+
+    @property
+    def revocations(self) -> Path:
+        """The list of what this root has revoked, in PEM."""
+        return self._directory / "revocations.pem"
+
+    def renew_revocations(self, *, life: timedelta = LIST_LIFE) -> Path:
+        """Signs the list again, with the next number and a new end; what is revoked stays so."""
+        former = self._list()
+        return self._write_list(list(former or ()), former, life)
+
+    def revoke(self, serial: int, *, life: timedelta = LIST_LIFE) -> Path:
+        """Adds a certificate to the list by its serial. Revoking it again changes nothing but the list's dates."""
+        former = self._list()
+        revoked = list(former or ())
+        if all(one.serial_number != serial for one in revoked):
+            revoked.append(revoked_certificate(serial))
+        return self._write_list(revoked, former, life)
+
+    def _list(self) -> x509.CertificateRevocationList | None:
+        if not self.revocations.exists():
+            return None
+        return x509.load_pem_x509_crl(self.revocations.read_bytes())
+
+    def _write_list(
+        self,
+        revoked: Sequence[x509.RevokedCertificate],
+        former: x509.CertificateRevocationList | None,
+        life: timedelta,
+    ) -> Path:
+        # A list that revokes nothing is falsy.
+        number = 0 if former is None else former.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        made = revocation_list(self._authority, revoked, number + 1, life)
+        write_atomically(self.revocations, made.public_bytes(serialization.Encoding.PEM), PUBLIC_MODE)
+        return self.revocations
+
+    def sign_request(
+        self, pem: bytes, trust_domain: str, agency: str, *, workload: str = "gateway", life: timedelta = DEFAULT_LIFE
+    ) -> bytes:
+        """The certificate, in PEM, for a request (PKCS #10, PEM) that asks for this agency's workload and nothing else.
+
+        Raises ValueError where the name is bad, the life too long, or the request unfit (`certs.requests`).
+        """
+        check_agency(trust_domain, agency)
+        check_agency(trust_domain, workload)
+        spiffe_id = _spiffe_id(trust_domain, agency, workload)
+        certificate = agency_certificate(self._authority, requested_key(pem, spiffe_id), spiffe_id, life)
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue_broker(
         self, name: str = "broker", hosts: Sequence[str] = LOCAL_HOSTS, *, life: timedelta = DEFAULT_LIFE
@@ -120,7 +175,7 @@ class Authority:
         issuer_key = _load_key(credentials.issuer_key)
         write_atomically(credentials.jwks, jwks_document([issuer_key.public_key()]), PUBLIC_MODE)
         key = ec.generate_private_key(ec.SECP256R1())
-        spiffe_id = f"spiffe://{trust_domain}/agency/{agency}/{workload}"
+        spiffe_id = _spiffe_id(trust_domain, agency, workload)
         certificate = agency_certificate(self._authority, key.public_key(), spiffe_id, life)
         _write_key(credentials.key, key)
         _write_certificate(credentials.certificate, certificate)
@@ -139,6 +194,10 @@ class Authority:
             folder / "jwks.json",
             self.root,
         )
+
+
+def _spiffe_id(trust_domain: str, agency: str, workload: str) -> str:
+    return f"spiffe://{trust_domain}/agency/{agency}/{workload}"
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

@@ -4,21 +4,25 @@
     DIR/broker.toml        the broker's configuration, for `entente serve --config`
     DIR/directory.toml     who is on the network, and their agreements
     DIR/client.toml        one profile for each person below, for `ENTENTE_CONFIG`
+    DIR/network.toml       what an agency that joins is given: where the broker is, and which keys to trust
 
 Everything in it is invented. Five parties, from street to strategic and abroad:
-a neighbourhood officer's force, a regional unit, the national agency, a foreign agency, and the inspectorate.
+a neighbourhood officer's force, a regional unit, the national agency, a foreign agency, and the inspectorate. Beside
+them the network's staff: two registrars at the national agency, and the force's administrator.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from certs.authority import Authority
 from certs.files import PUBLIC_MODE, SECRET_MODE, write_atomically
 from certs.issuer import DEFAULT_AUDIENCE
+from certs.profiles import LIST_LIFE
 from entente_tlog.note import Signer
 
 BROKER_NAME = "broker.entente.example"
@@ -104,6 +108,34 @@ PARTIES = (
     ),
 )
 
+
+def _of(agency: str, profile: str, user: str, role: str) -> Party:
+    """One more person of an agency above, who runs the network and reads no report."""
+    colleague = next(party for party in PARTIES if party.agency == agency)
+    return replace(
+        colleague,
+        profile=profile,
+        user=user,
+        roles=(role,),
+        clearance="OFFICIAL",
+        purposes=("ADMINISTRATION",),
+        purpose="ADMINISTRATION",
+    )
+
+
+# Who keeps the registry: two, because a change of it needs two; and an agency's own administrator.
+STAFF = (
+    _of("police.example/national-agency", "registrar", "registrar.ivo.marsh", "registrar"),
+    _of("police.example/national-agency", "second-registrar", "registrar.thea.quill", "registrar"),
+    _of("police.example/northshire", "administrator", "admin.linnet.shaw", "administrator"),
+)
+
+# Roles that count only for those whom the directory appoints.
+APPOINTED = ("auditor", "inspector", "registrar")
+APPOINTMENTS = tuple(
+    (party.agency, party.user, role) for party in (*PARTIES, *STAFF) for role in party.roles if role in APPOINTED
+)
+
 # (id, parties, purposes, ceiling)
 AGREEMENTS = (
     ("north-local", ("police.example/northshire", "police.example/north-region"), OPERATIONAL, "SECRET"),
@@ -145,19 +177,42 @@ class Network:
 
     @property
     def log_key(self) -> str:
-        """The log's public key, as clients pin it."""
-        return (self.directory / "data" / "log.vkey").read_text(encoding="ascii").strip()
+        """The public key of a single process's log, as clients pin it."""
+        return self.logs[self.ledger]
+
+    @property
+    def log_keys(self) -> tuple[str, ...]:
+        """The public keys of all logs, as clients pin them."""
+        return tuple(self.logs.values())
+
+    @property
+    def logs(self) -> dict[Path, str]:
+        """The folder of each log, and its public key, by slots. A log that no worker has opened yet has no folder."""
+        keys = sorted((self.directory / "data").glob("log*.vkey"), key=lambda path: (len(path.stem), path.stem))
+        return {
+            path.with_name(path.stem.replace("log", "ledger", 1)): path.read_text(encoding="ascii").strip()
+            for path in keys
+        }
 
 
-def create(directory: Path, listen: str = "127.0.0.1:8443", *, engine: str = "embedded", opa_url: str = "") -> Network:
-    """Make the folder's contents. Raises FileExistsError where there is an authority already."""
+def create(
+    directory: Path,
+    listen: str = "127.0.0.1:8443",
+    *,
+    engine: str = "embedded",
+    opa_url: str = "",
+    workers: int = 1,
+    limits: Mapping[str, int] | None = None,
+) -> Network:
+    """Make the folder's contents, for a broker of so many workers. Raises FileExistsError over an authority.
+
+    `limits` are keys of the configuration's `[limits]`.
+    """
     authority = Authority.create(directory / "authority")
     server = authority.issue_broker()
     for party in PARTIES:
         authority.issue_agency(*party.agency.split("/"))
-    signer = Signer.generate(BROKER_NAME)
-    write_atomically(directory / "data/keys/log.key", signer.private_text().encode(), SECRET_MODE)
-    write_atomically(directory / "data/log.vkey", f"{signer.verifier}\n".encode(), PUBLIC_MODE)
+    log_keys = _log_keys(directory / "data", workers)
 
     domains = sorted({party.agency.partition("/")[0] for party in PARTIES})
     lines = [
@@ -173,12 +228,15 @@ def create(directory: Path, listen: str = "127.0.0.1:8443", *, engine: str = "em
         f'certificate = "{server.certificate.relative_to(directory)}"',
         f'key = "{server.key.relative_to(directory)}"',
         f'roots = "{server.root.relative_to(directory)}"',
+        f'revocation_lists = ["{authority.revocations.relative_to(directory)}"]',
+        f"revocation_list_hours = {int(LIST_LIFE.total_seconds()) // 3600}",
         "",
         "[policy]",
         f'engine = "{engine}"',
         *([f'url = "{opa_url}"'] if opa_url else []),
+        *(["", "[limits]"] if limits else []),
+        *(f"{key} = {value}" for key, value in (limits or {}).items()),
     ]
-    clients: list[str] = []
     for party in PARTIES:
         credentials = authority.agency(*party.agency.split("/"))
         lines += [
@@ -188,6 +246,9 @@ def create(directory: Path, listen: str = "127.0.0.1:8443", *, engine: str = "em
             f'issuer = "{credentials.issuer}"',
             f'jwks = "{credentials.jwks.relative_to(directory)}"',
         ]
+    clients: list[str] = []
+    for party in (*PARTIES, *STAFF):
+        credentials = authority.agency(*party.agency.split("/"))
         clients += [
             f"[profiles.{party.profile}]",
             f'endpoint = "{listen}"',
@@ -195,7 +256,7 @@ def create(directory: Path, listen: str = "127.0.0.1:8443", *, engine: str = "em
             f'certificate = "{credentials.certificate.absolute()}"',
             f'key = "{credentials.key.absolute()}"',
             f"token_command = {_quoted(token_command(directory, party))}",
-            f'log_key = "{signer.verifier}"',
+            f"log_key = {_list(log_keys)}",
             f'purpose = "{party.purpose}"',
             'case_reference = "OP LANTERN"',
             "",
@@ -203,7 +264,21 @@ def create(directory: Path, listen: str = "127.0.0.1:8443", *, engine: str = "em
     write_atomically(directory / "broker.toml", ("\n".join(lines) + "\n").encode(), PUBLIC_MODE)
     write_atomically(directory / "client.toml", "\n".join(clients).encode(), PUBLIC_MODE)
     write_atomically(directory / "directory.toml", _directory().encode(), PUBLIC_MODE)
+    newcomers = _for_newcomers(listen, authority.root.read_text(encoding="ascii"), log_keys)
+    write_atomically(directory / "network.toml", newcomers.encode(), PUBLIC_MODE)
     return Network(directory, listen)
+
+
+def _log_keys(data: Path, workers: int) -> list[str]:
+    """Make a key for each log; the public ones. With several workers there is a log more, for rolling restarts."""
+    public: list[str] = []
+    for slot in range(workers + 1 if workers > 1 else 1):
+        name, origin = (f"log-{slot}", f"{BROKER_NAME}/{slot}") if slot else ("log", BROKER_NAME)
+        signer = Signer.generate(origin)
+        write_atomically(data / f"keys/{name}.key", signer.private_text().encode(), SECRET_MODE)
+        write_atomically(data / f"{name}.vkey", f"{signer.verifier}\n".encode(), PUBLIC_MODE)
+        public.append(str(signer.verifier))
+    return public
 
 
 def token_command(directory: Path, party: Party) -> str:
@@ -227,6 +302,17 @@ def token(directory: Path, party: Party) -> str:
         purposes=party.purposes,
         nationalities=(party.country,),
     )
+
+
+def _for_newcomers(listen: str, root_pem: str, log_keys: list[str]) -> str:
+    """What registrars hand to an agency that joins (`entente agency join --network`)."""
+    lines = [
+        f'endpoint = "{listen}"',
+        f'audience = "{DEFAULT_AUDIENCE}"',
+        f"log_keys = {_list(log_keys)}",
+        f'root = """\n{root_pem}"""',
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _directory() -> str:
@@ -254,6 +340,8 @@ def _directory() -> str:
             "valid_until = 2040-01-01",
             "",
         ]
+    for agency, user, role in APPOINTMENTS:
+        lines += ["[[appointments]]", f'agency = "{agency}"', f'user = "{user}"', f'role = "{role}"', ""]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """What each certificate of the development authority contains.
 
 Guarantees: every agency's certificate satisfies the broker's certificate profile (one `spiffe://` URI, clientAuth,
-P-256, ECDSA with SHA-256, a life of at most 90 days), and the broker's own names only hosts that it was given.
+a strong key, ECDSA with SHA-256, a life of at most 90 days), and the broker's own names only hosts that it was given.
 Does not: keep keys or write files (`certs.authority` does).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,10 +18,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from certs.requests import AgencyKey
+
 ROOT_LIFE = timedelta(days=730)
 DEFAULT_LIFE = timedelta(days=30)
 LONGEST_LIFE = timedelta(days=89)
 """One day under the broker's limit of 90, which counts from the back-dated not-before."""
+
+LIST_LIFE = timedelta(days=30)
+"""How long a revocation list counts, before it must be renewed."""
 
 BACKDATE = timedelta(minutes=1)
 """A certificate is valid at once on a machine whose clock is slightly behind."""
@@ -61,9 +66,37 @@ def root_certificate(name: str) -> CertificateAuthority:
     return CertificateAuthority(builder.sign(key, hashes.SHA256()), key)
 
 
+def revocation_list(
+    authority: CertificateAuthority,
+    revoked: Iterable[x509.RevokedCertificate],
+    number: int,
+    life: timedelta = LIST_LIFE,
+) -> x509.CertificateRevocationList:
+    """The authority's signed list of what it has revoked, which must be renewed within `life`."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(now)
+        .next_update(now + life)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+    )
+    for one in revoked:
+        builder = builder.add_revoked_certificate(one)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def revoked_certificate(serial: int) -> x509.RevokedCertificate:
+    """An entry of a list: this serial, from now on."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+
+
 def agency_certificate(
     authority: CertificateAuthority,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: AgencyKey,
     spiffe_id: str,
     life: timedelta = DEFAULT_LIFE,
 ) -> x509.Certificate:
@@ -91,7 +124,7 @@ def broker_certificate(
 
 def _end_certificate(
     authority: CertificateAuthority,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: AgencyKey,
     common_name: str,
     names: list[x509.GeneralName],
     usage: x509.ObjectIdentifier,
@@ -116,9 +149,7 @@ def _end_certificate(
     return builder.sign(authority.key, hashes.SHA256())
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, life: timedelta
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, public_key: AgencyKey, life: timedelta) -> x509.CertificateBuilder:
     now = datetime.now(UTC).replace(microsecond=0)
     return (
         x509.CertificateBuilder()

@@ -72,4 +72,10 @@ answer_classes := array.concat(["ENVELOPE"], [class |
 	class := answer_class[input.permission]
 ])
 
-answer_class := {"DIRECTORY_READ": "DIRECTORY", "AUDIT_READ": "AUDIT"}
+answer_class := {
+	"DIRECTORY_READ": "DIRECTORY",
+	"AUDIT_READ": "AUDIT",
+	"REGISTRY_READ": "DIRECTORY",
+	"REGISTRY_WRITE": "DIRECTORY",
+	"REVOKE": "DIRECTORY",
+}

@@ -105,6 +105,8 @@ def data_problems() -> Iterator[str]:
         yield f"data/purposes.json: differs from the protos in {sorted(purposes.keys() ^ PURPOSES)}"
     permissions = set(names(access_pb2.Permission))
     for name, role in json.loads((POLICIES / "data" / "roles.json").read_bytes()).items():
+        if type(role.get("appointed")) is not bool:
+            yield f"data/roles.json: {name} must say whether it counts by appointment alone"
         for unknown in sorted((set(role["permissions"]) - permissions) | (set(role["purposes"]) - PURPOSES)):
             yield f"data/roles.json: {name} has {unknown}, which does not exist"
 

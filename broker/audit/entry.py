@@ -68,7 +68,9 @@ class Entry:
     `caller` is the Peer alone when the person was not identified. `request` and `response` are wire bytes, hashed and
     dropped. `records` are those touched beyond the disclosures (a write's target); `owners` the agencies whose records
     they all are (sealed: an owner's auditor finds the entry by it). `count` is above one where a flood of
-    equal refusals is one entry. `outcomes` closes a group of exchanges. `detail` (JSON values) is sealed.
+    equal refusals is one entry. `outcomes` closes a group of exchanges. `unacknowledged`: the end of a stream names
+    the entries, in this log, of batches that were handed over and of which nobody knows whether they arrived.
+    `detail` (JSON values) is sealed.
     """
 
     type: str
@@ -90,6 +92,7 @@ class Entry:
     duration_us: int = 0
     count: int = 1
     outcomes: tuple[Outcome, ...] = ()
+    unacknowledged: tuple[int, ...] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -167,6 +170,8 @@ def _leaf(
         "duration_us": entry.duration_us,
         "sealed": sealed,
     }
+    if exchange.session is not None:
+        leaf["tls"] = {"version": exchange.session.version, "group": exchange.session.group}
     if entry.caller is not None:
         leaf["actor"] = _actor(entry.caller)
     if isinstance(entry.caller, Caller) and entry.caller.on_behalf_of:
@@ -189,6 +194,8 @@ def _leaf(
         leaf["reason"] = entry.reason
     if entry.count != 1:
         leaf["count"] = entry.count
+    if entry.unacknowledged:
+        leaf["unacknowledged"] = list(entry.unacknowledged)
     if entry.outcomes:
         leaf["outcomes"] = [[o.exchange_id, o.outcome, o.status, o.bytes, o.duration_us] for o in entry.outcomes]
     return leaf
@@ -203,7 +210,9 @@ def _actor(caller: Caller | Peer) -> dict[str, Any]:
     if isinstance(caller, Caller):
         actor["user"] = caller.user
         actor["roles"] = sorted(caller.roles)
-        actor["token"] = {"iss": caller.issuer, "jti": caller.token_id, "sub": caller.user}
+        actor["token"] = {"iss": caller.issuer, "jti": caller.token_id, "sub": caller.subject}
+        if caller.client:
+            actor["token"]["client_id"] = caller.client
     return actor
 
 

@@ -126,6 +126,10 @@ class Ledger:
         except TimeoutError as error:
             raise unavailable("the ledger is late") from error
 
+    async def settled(self) -> None:
+        """Wait until what is queued is durable, as far as it will be."""
+        await self._writer.drain()
+
     async def aclose(self) -> None:
         """Write what is queued, publish it, release the lock. Appending is refused from now on."""
         if self._lock_fd < 0:

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 
 from broker.audit.entry import Entry, Outcome, outcome_entry
+from broker.audit.floods import Floods
 from broker.audit.scribe import Scribe
 from broker.domain.errors import UnavailableError
 
@@ -28,6 +29,7 @@ class Outcomes:
         self._scribe = scribe
         self._waiting: list[Outcome] = []
         self._floods: Counter[str] = Counter()
+        self.refusals = Floods(scribe)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -39,7 +41,7 @@ class Outcomes:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self.flush()
+        self.flush(last=True)
 
     def add(self, outcome: Outcome) -> None:
         """An exchange has ended."""
@@ -60,7 +62,7 @@ class Outcomes:
         # The path is the caller's: past so many, what they are called is no longer kept.
         self._floods[method if method in self._floods or len(self._floods) < MOST_FLOODS else ""] += 1
 
-    def flush(self) -> None:
+    def flush(self, *, last: bool = False) -> None:
         """Write what waits, as far as the ledger takes it."""
         taken, self._waiting = self._waiting, []
         floods, self._floods = self._floods, Counter()
@@ -73,6 +75,7 @@ class Outcomes:
                 method, count = next(iter(floods.items()))
                 self._leave(self._flood(method, count))
                 del floods[method]
+            self.refusals.flush(all_=last)
         except UnavailableError:
             self._waiting = (taken + self._waiting)[-MOST_OUTCOMES:]
             self._floods.update(floods)

@@ -11,6 +11,7 @@ MUSTs:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from grpc import StatusCode
@@ -21,11 +22,12 @@ from broker.audit.receipt import receipt_field, receipt_message
 from broker.audit.scribe import Scribe
 from broker.audit.visit import RefusedError, Released, Visit
 from broker.domain.answer import Answer
-from broker.domain.errors import BrokerError, UnavailableError
-from broker.domain.exchange import DisclosureGroup
+from broker.domain.errors import BrokerError, LimitError, UnavailableError
+from broker.domain.exchange import DisclosureGroup, Session
 
 LEDGER_SECONDS = 1.0
 LEDGER_DOWN = "LEDGER_UNAVAILABLE"
+_UNSURE = (StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
 
 _logger = structlog.get_logger("entente.recorder")
 
@@ -37,9 +39,9 @@ class Recorder:
         self._scribe = scribe
         self.outcomes = Outcomes(scribe)
 
-    def open(self, method: str, address: str) -> Visit:
+    def open(self, method: str, address: str, session: Session | None = None) -> Visit:
         """A call has arrived."""
-        return Visit(self._scribe.exchange(method, address))
+        return Visit(self._scribe.exchange(method, address, session))
 
     async def intent(self, visit: Visit) -> None:
         """Durable before the work of a write begins. Once, however often the call decides again."""
@@ -61,6 +63,7 @@ class Recorder:
             touched=answer.touched,
             owners=_owners(visit, answer),
             response=released.response,
+            done=answer.detail,
         )
         visit.closed = True
         try:
@@ -76,13 +79,18 @@ class Recorder:
             if not visit.intended:
                 self.outcomes.add(Outcome(visit.exchange.exchange_id, "aborted", StatusCode.CANCELLED.name))
             raise
+        visit.released_at = appended.index
         return released.response + receipt_field(encoded, appended)
 
     async def refused(self, visit: Visit, error: BrokerError, status: StatusCode) -> RefusedError:
         """The refusal, once it is on the ledger. When the ledger is down, UNAVAILABLE without a receipt."""
+        if (counted := self._counted(visit, error, status)) is not None:
+            return RefusedError(error, status, counted, b"", counted=True)
         try:
-            # A typed refusal undid the write; of a defect, of a store or a ledger that gave no answer, nobody knows.
-            unknown = visit.intended and status in (StatusCode.INTERNAL, StatusCode.UNAVAILABLE)
+            # A typed refusal undid the write; of a defect, of a part that gave no answer in time, nobody knows; and
+            # where only the answer was held back, the change row tells.
+            unsure = visit.released_at is not None or status in _UNSURE
+            unknown = visit.intended and unsure
             outcome = "indeterminate" if unknown else "denied"
             encoded = self._encode(
                 visit,
@@ -105,9 +113,28 @@ class Recorder:
             return RefusedError(down, StatusCode.UNAVAILABLE, visit.exchange.exchange_id, b"")
         return RefusedError(error, status, visit.exchange.exchange_id, receipt)
 
+    async def told(self, method: str, detail: Mapping[str, str], owners: tuple[str, ...]) -> None:
+        """The broker itself has something to say: an entry of its own, which the owners' auditors find. What it says is
+        sealed. Raises UnavailableError."""
+        exchange = self._scribe.exchange(method)
+        entry = Entry(type="admin", phase="release", exchange=exchange, owners=owners, detail={"told": dict(detail)})
+        await self._scribe.durable(self._scribe.encode(entry), LEDGER_SECONDS)
+        self.outcomes.add(Outcome(exchange.exchange_id, "allowed", StatusCode.OK.name))
+
+    def cut_off(self, visit: Visit, error: BrokerError, status: StatusCode) -> None:
+        """A stream is ended for a reason that its client, which takes nothing more, is not told. Not awaited."""
+        visit.closed = True
+        try:
+            self._scribe.leave(
+                self._encode(visit, phase="release", outcome="denied", type_="denial", status=status, error=error)
+            )
+        except BrokerError as down:
+            _logger.error("end_not_recorded", exchange_id=visit.exchange.exchange_id, reason=down.reason)
+
     def aborted(self, visit: Visit) -> None:
-        """The client went away. Queued, not awaited; after a release this is its outcome."""
-        if visit.closed:
+        """The client went away. Queued, not awaited; after a release this is its outcome, unless batches of a stream
+        are left of which nobody knows."""
+        if visit.closed and not visit.unacknowledged:
             return
         visit.closed = True
         type_ = self._type(visit) if visit.rule is not None else "denial"
@@ -141,6 +168,14 @@ class Recorder:
             trace = trace.tb_next
         _logger.error("defect", exchange_id=visit.exchange.exchange_id, error=type(defect).__name__, frames=frames[-6:])
 
+    def _counted(self, visit: Visit, error: BrokerError, status: StatusCode) -> str | None:
+        """One of a flood of refusals: counted, without a wait for the disk. Its exchange id, if it is one."""
+        if visit.peer is None or visit.intended or not isinstance(error, LimitError) or not error.retry_after_s:
+            return None
+        counted = self.outcomes.refusals.counted(visit.peer, visit.exchange.method, status.name, error.reason)
+        visit.closed = visit.closed or counted is not None
+        return counted
+
     def _type(self, visit: Visit) -> str:
         assert visit.rule is not None
         return visit.rule.entry_type.lower().replace("_", "-")
@@ -158,9 +193,10 @@ class Recorder:
         touched: tuple[tuple[str, int], ...] = (),
         owners: tuple[str, ...] = (),
         response: bytes | None = None,
+        done: Mapping[str, str] | None = None,
     ) -> Encoded:
         grant = visit.grant
-        detail: dict[str, object] = {}
+        detail: dict[str, object] = {"done": dict(done)} if done else {}
         if grant is not None:
             detail["policy_input"] = grant.policy_input.decode()
         if error is not None and error.detail:
@@ -182,6 +218,8 @@ class Recorder:
             reason="" if error is None else error.reason,
             bytes=len(response or b""),
             duration_us=self._scribe.elapsed_us(visit.exchange),
+            # Whatever ends a stream, and nothing else, is not "allowed".
+            unacknowledged=() if outcome == "allowed" else tuple(visit.unacknowledged),
             detail=detail,
         )
         return self._scribe.encode(entry, visit.salt)

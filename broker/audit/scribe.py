@@ -9,7 +9,7 @@ from broker.audit.entry import Encoded, Entry, Node, encode
 from broker.audit.log import Appended, Ledger
 from broker.audit.seal import SealKeys
 from broker.domain.clock import Clock
-from broker.domain.exchange import Exchange
+from broker.domain.exchange import Exchange, Session
 
 
 class Scribe:
@@ -21,13 +21,18 @@ class Scribe:
         self._node = node
         self._clock = clock
 
-    def exchange(self, method: str, address: str = "") -> Exchange:
+    def exchange(self, method: str, address: str = "", session: Session | None = None) -> Exchange:
         """A new exchange, now."""
-        return Exchange(secrets.token_hex(16), method, self._clock.now_us(), self._clock.monotonic_us(), address)
+        started, monotonic = self._clock.now_us(), self._clock.monotonic_us()
+        return Exchange(secrets.token_hex(16), method, started, monotonic, address, session)
 
     def elapsed_us(self, exchange: Exchange) -> int:
         """How long ago it began."""
         return self._clock.monotonic_us() - exchange.started_monotonic_us
+
+    def second(self) -> int:
+        """The present second, of a clock that never steps back."""
+        return self._clock.monotonic_us() // 1_000_000
 
     def encode(self, entry: Entry, salt: bytes | None = None) -> Encoded:
         """Raises LimitError or RequestError where it cannot be put on record."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from grpc import StatusCode
@@ -34,14 +35,18 @@ class Released(Protocol):
 
 
 class RefusedError(Exception):
-    """A refusal that is on the ledger. `receipt` is empty only when the ledger itself is down."""
+    """A refusal that is on the ledger. `receipt` is empty when the ledger is down, or the refusal was only counted."""
 
-    def __init__(self, error: BrokerError, status: StatusCode, exchange_id: str, receipt: bytes) -> None:
+    def __init__(
+        self, error: BrokerError, status: StatusCode, exchange_id: str, receipt: bytes, *, counted: bool = False
+    ) -> None:
         super().__init__(str(error))
-        self.error = error
+        # Its frames hold the call's context; see `refuse` in broker/server.py.
+        self.error = error.with_traceback(None)
         self.status = status
         self.exchange_id = exchange_id
         self.receipt = receipt
+        self.counted = counted
 
 
 @dataclass(slots=True)
@@ -59,6 +64,10 @@ class Visit:
     salt: bytes | None = None
     intended: bool = False
     closed: bool = False
+    # The index of the last release entry, once durable; and of a stream's batches that were handed over and not
+    # acknowledged, oldest first.
+    released_at: int | None = None
+    unacknowledged: deque[int] = field(default_factory=deque)
 
     @property
     def known_caller(self) -> Caller:

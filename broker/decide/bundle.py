@@ -42,13 +42,17 @@ class RuleText:
 
 @dataclass(frozen=True, slots=True)
 class PolicyBundle:
-    """Modules by file name, data as under `data.policy`, their hash (hex), and what both sides know by name."""
+    """Modules by file name, data as under `data.policy`, their hash (hex), and what both sides know by name.
+
+    `appointed_roles` are those of the `roles` that count only for persons whom the directory appoints.
+    """
 
     modules: tuple[tuple[str, str], ...]
     data: bytes
     revision: str
     rules: Mapping[str, RuleText]
     roles: frozenset[str]
+    appointed_roles: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, folder: Path) -> PolicyBundle:
@@ -58,7 +62,14 @@ class PolicyBundle:
             raise ValueError(f"no policies (*.rego) in {folder}")
         documents = {name: orjson.loads((folder / "data" / f"{name}.json").read_bytes()) for name in DATA_FILES}
         data = orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)
-        return cls(modules, data, _hash(modules, data), _rules(documents["rules"]), frozenset(documents["roles"]))
+        return cls(
+            modules,
+            data,
+            _hash(modules, data),
+            _rules(documents["rules"]),
+            frozenset(documents["roles"]),
+            _appointed(documents["roles"]),
+        )
 
     def write(self, folder: Path) -> None:
         """Lay out as an OPA bundle directory."""
@@ -85,6 +96,14 @@ def _hash(modules: tuple[tuple[str, str], ...], data: bytes) -> str:
         # Lengths first: no two folders run together into the same bytes.
         digest.update(f"{len(name)}:{name}:{len(content)}:".encode() + content)
     return digest.hexdigest()
+
+
+def _appointed(roles: Mapping[str, Mapping[str, object]]) -> frozenset[str]:
+    """Roles that count only for those whom the directory appoints. Raises ValueError where a role does not say."""
+    for name, role in roles.items():
+        if type(role.get("appointed")) is not bool:
+            raise ValueError(f"role {name}: must say whether it counts by appointment alone (appointed: true or false)")
+    return frozenset(name for name, role in roles.items() if role["appointed"] is True)
 
 
 def _rules(documents: Mapping[str, Mapping[str, str]]) -> Mapping[str, RuleText]:

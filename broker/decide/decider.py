@@ -7,6 +7,8 @@ Guarantees:
    the monotonic one, so that a clock that steps back revives nothing.
 3. Callers who ask the same at once share one evaluation. A decision that began before `refresh` is not kept after it.
 4. Every failure of an engine is a refusal.
+5. A role that counts by appointment counts only for the person whom the directory appoints, in that agency; and no
+   other person's grant is ever shared with somebody who claims one.
 
 Refuses: an unknown agency, a purpose or method that policy does not allow, a party that the token does not vouch for.
 Does not: read records. Whether directory and mark sets are still those of the grant is tested by the store, in the
@@ -102,7 +104,7 @@ class Decider:
             IdentityError: AGENCY_UNKNOWN.
             UnavailableError: POLICY_UNAVAILABLE.
         """
-        key = _key(caller, rule, justification)
+        key = _key(caller, rule, justification, self._bundle.appointed_roles)
         held = self._hot.get(key)
         if (
             held is not None
@@ -122,6 +124,11 @@ class Decider:
         if grown or self._directory_moved():
             self._generation += 1
             self._facts.clear()
+
+    def forget(self) -> None:
+        """The registry has changed: nothing that was decided on the directory before is used again."""
+        self._generation += 1
+        self._facts.clear()
 
     async def capabilities(self, caller: Caller) -> list[tuple[str, bool, tuple[str, ...], str]]:
         """(path, allowed, purposes for which, rule that refuses) of each method, as policy answers for this caller."""
@@ -169,7 +176,16 @@ class Decider:
                     "AGENCY_UNKNOWN", "your agency is not in this broker's directory; ask its administrator to enrol it"
                 )
             self._facts[name] = facts
-        return Situation(caller, facts, purpose, authorised, caller.roles & self._bundle.roles)
+        return Situation(caller, facts, purpose, authorised, self._effective(caller, facts))
+
+    def _effective(self, caller: Caller, facts: AgencyFacts) -> frozenset[str]:
+        """The roles that count: known to policy, and held by appointment where that is what they ask for."""
+        appointed = self._bundle.appointed_roles
+        return frozenset(
+            role
+            for role in caller.roles & self._bundle.roles
+            if role not in appointed or (caller.user, role) in facts.appointments
+        )
 
     async def _ask_method(self, situation: Situation, rule: MethodRule) -> tuple[MethodAnswer, bytes]:
         question = method_question(situation, rule.permission, exempt=rule.justification_exempt)
@@ -197,6 +213,7 @@ class Decider:
                 policy=self._reference(situation, policy_input, secrets.token_hex(16)),
                 policy_input=policy_input,
                 explain=self._explain_nothing,
+                roles=situation.roles,
             )
         asked = grant_question(situation, now_us)
         evaluation = await self._evaluate(situation, asked)
@@ -214,6 +231,7 @@ class Decider:
             explain=Explainer(
                 evaluation.answer, evaluation.agency, evaluation.compartments, self._index, self._bundle.rules
             ),
+            roles=situation.roles,
         )
 
     async def _evaluate(self, situation: Situation, question: bytes) -> Evaluation:
@@ -263,8 +281,11 @@ class Decider:
         return "not_granted", self._bundle.rules["not_granted"].reason
 
 
-def _key(caller: Caller, rule: MethodRule, justification: Justification | None) -> Hashable:
-    """All that a decision depends on, beside what `refresh` reads: no user, so that officers alike share it."""
+def _key(
+    caller: Caller, rule: MethodRule, justification: Justification | None, appointed_roles: frozenset[str]
+) -> Hashable:
+    """All that a decision depends on, beside what `refresh` reads. The user is left out, so that officers alike share
+    it, unless a role is claimed that counts by appointment: that is one person's."""
     agency = caller.agency
     asked = (
         None
@@ -275,6 +296,7 @@ def _key(caller: Caller, rule: MethodRule, justification: Justification | None) 
         agency.trust_domain,
         agency.agency,
         caller.roles,
+        "" if caller.roles.isdisjoint(appointed_roles) else caller.user,
         caller.clearance,
         caller.nationalities,
         caller.purposes,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from broker.domain.caller import Caller
 from broker.domain.exchange import Exchange, Justification
@@ -41,11 +42,13 @@ class Answer:
         envelope: the response message without its items, serialised.
         items: what goes into the response's one field of disclosed records, in order.
         touched: (record id, version) that the call wrote, for the audit entry.
+        detail: what else was done, for the audit entry's sealed part alone.
     """
 
     envelope: bytes = b""
     items: tuple[StoredItem, ...] = ()
     touched: tuple[tuple[str, int], ...] = ()
+    detail: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

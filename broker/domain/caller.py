@@ -28,7 +28,8 @@ class AgencyId:
 class Peer:
     """A certificate that passed the profile.
 
-    `thumbprint` is the SHA-256 of the DER leaf (32 bytes); `not_after` in epoch seconds.
+    `thumbprint` is the SHA-256 of the DER leaf (32 bytes); `authorities` are those of the authorities above it, nearest
+    first, the root last; `not_after`, in epoch seconds, is when the first of all of them ends.
     """
 
     agency: AgencyId
@@ -36,6 +37,7 @@ class Peer:
     thumbprint: bytes
     serial: str
     not_after: int
+    authorities: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,11 @@ class Caller:
     """A person of an agency, with what the agency's issuer says of them.
 
     The organisation comes from the certificate alone; `on_behalf_of` from the token's `act` chain, outermost first.
-    `expires_at` (epoch seconds) is the earlier of token and certificate.
+    `roles` are the token's words; which of them count here is the grant's to say (`Grant.roles`).
+    `expires_at` (epoch seconds) is the earlier of token and certificate, `certificate_expires_at` the latter's own.
+    `issuer_key` is the fingerprint of the key that signed the token; `client` the program that it was issued to, empty
+    where the token does not say. A workload that acts by itself, without a person, is its own user: `user` and `client`
+    are the same.
     """
 
     agency: AgencyId
@@ -59,3 +65,11 @@ class Caller:
     token_id: str
     expires_at: int
     on_behalf_of: tuple[str, ...] = ()
+    certificate_expires_at: int = 0
+    issuer_key: bytes = b""
+    client: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The token's `sub`: the last of those for whom `user` acts, or `user`."""
+        return (self.user, *self.on_behalf_of)[-1]

@@ -1,4 +1,4 @@
-"""Agencies and agreements: the facts about a caller's agency that policy decides on."""
+"""Agencies, agreements and appointments: the facts about a caller and its agency that policy decides on."""
 
 from __future__ import annotations
 
@@ -35,9 +35,22 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Appointment:
+    """A person (`user` of `agency`) holds a role that counts only for those who were appointed to it here."""
+
+    agency: str
+    user: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgencyFacts:
-    """What policy may know of a caller's agency, as of one revision of the directory."""
+    """What policy may know of a caller's agency, as of one revision of the directory.
+
+    `appointments`: (user, role) of the agency's people who were appointed.
+    """
 
     agency: Agency
     agreements: tuple[Agreement, ...]
     revision: int
+    appointments: frozenset[tuple[str, str]] = frozenset()

@@ -10,6 +10,7 @@
     │   ├── ConflictError       ABORTED
     │   ├── LimitError          RESOURCE_EXHAUSTED
     │   └── UnknownMethodError  UNIMPLEMENTED
+    ├── DeadlineError      DEADLINE_EXCEEDED  the call lasted longer than the broker allows
     └── UnavailableError   UNAVAILABLE        a part that we will not do without is missing
 
 `reason` is a value of `entente.error.v1.Reason` without its prefix (a test compares them all).
@@ -86,6 +87,10 @@ class LimitError(RequestError):
 
 class UnknownMethodError(RequestError):
     """No such method; refused on record like any other call."""
+
+
+class DeadlineError(BrokerError):
+    """The call lasted longer than the broker allows, whatever its client allows. A write may have happened."""
 
 
 class UnavailableError(BrokerError):

@@ -6,14 +6,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What TLS agreed on for a connection: its version and the key exchange's group, as the library names them."""
+
+    version: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
-    """One call. `exchange_id` is 32 hex digits, random; times in microseconds; `address` as gRPC names the peer."""
+    """One call. `exchange_id` is 32 hex digits, random; times in microseconds; `address` as gRPC names the peer.
+
+    `session` is absent where no connection stands behind the exchange: the broker's own.
+    """
 
     exchange_id: str
     method: str
     started_us: int
     started_monotonic_us: int
     address: str
+    session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Grant:
         data_revision: the directory's revision that was decided on.
         valid_until_us: end of the grant, exclusive: the earliest boundary of any agreement that it rests on.
         policy: what decided, for the audit entry; `policy_input` its canonical JSON, to be sealed.
+        roles: the caller's roles that count: known to policy, and appointed to where the role asks for it.
         explain: (class or "ROWS", mark-set id, full?) -> (rule, reason) of the refusal, read from the condition trees.
     """
 
@@ -65,6 +66,7 @@ class Grant:
     policy: PolicyReference
     policy_input: bytes
     explain: Callable[[str, int, bool], tuple[str, str]]
+    roles: frozenset[str] = frozenset()
     _views: dict[tuple[int, int], View] = field(default_factory=dict, compare=False, repr=False)
 
     def sees(self, portion: int, container: int) -> bool:

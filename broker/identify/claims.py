@@ -1,8 +1,9 @@
 """What an access token says: each claim's presence, type and bounds.
 
-A token MUST have `iss`, `sub`, `aud`, `iat`, `nbf`, `exp`, `jti`, `cnf`, `roles`, `clearance`, `nationalities` and
-`purposes` (a list may be empty; absent is not empty, it is an issuer that was set up wrongly), and may have `act`.
-Other claims are read by the strict reader and otherwise ignored: every identity provider adds its own.
+A token MUST have `iss`, `sub`, `aud`, `iat`, `exp`, `jti`, `cnf`, `roles`, `clearance`, `nationalities` and `purposes`
+(a list may be empty; absent is not empty, it is an issuer that was set up wrongly). It may have `nbf` (RFC 9068 does
+not ask for it; absent, the token begins at `iat`), `act` and `client_id`. Other claims are read by the strict reader
+and otherwise ignored: every identity provider adds its own, and none of them says which organisation calls.
 
 - `aud` is one string, or a list of exactly one: a token for two audiences could be replayed by one against the other.
 - `cnf` has exactly the member `x5t#S256`, 32 bytes in base64url (RFC 8705 section 3.1).
@@ -42,6 +43,7 @@ class Claims:
     clearance: str
     nationalities: frozenset[str]
     purposes: frozenset[str]
+    client: str
 
 
 def read_claims(members: Mapping[str, object]) -> Claims:
@@ -49,13 +51,14 @@ def read_claims(members: Mapping[str, object]) -> Claims:
     issuer = _string(members, "iss")
     actors = _actors(members.get("act"), issuer) if "act" in members else ()
     people = (*actors, _string(members, "sub"))
+    issued_at = _seconds(members, "iat")
     return Claims(
         issuer=issuer,
         audience=_audience(members),
         user=people[0],
         on_behalf_of=people[1:],
-        issued_at=_seconds(members, "iat"),
-        not_before=_seconds(members, "nbf"),
+        issued_at=issued_at,
+        not_before=_seconds(members, "nbf") if "nbf" in members else issued_at,
         expires_at=_seconds(members, "exp"),
         token_id=_string(members, "jti"),
         thumbprint=_thumbprint(members),
@@ -63,6 +66,7 @@ def read_claims(members: Mapping[str, object]) -> Claims:
         clearance=_string(members, "clearance"),
         nationalities=_strings(members, "nationalities"),
         purposes=_strings(members, "purposes"),
+        client=_string(members, "client_id") if "client_id" in members else "",
     )
 
 

@@ -7,7 +7,8 @@ A token MUST:
  3. hold UTF-8 JSON objects in its first two segments (RFC 8259), without a byte order mark;
  4. have no duplicate member at any depth, nest at most 8 deep, and hold at most 64 objects and arrays;
  5. hold only integers below 2^53 as numbers, and strings of at most 512 characters without control characters, lone
-    surrogates, non-characters or direction overrides (which make an audit line read as what it is not);
+    surrogates, non-characters, or what is not seen but breaks or turns a line or makes two names look alike (line
+    separators, direction marks and overrides, zero-width spaces);
  6. have exactly the header members `alg`, `typ`, `kid`, all strings: `jku`, `x5u`, `jwk`, `x5c`, `crit` name a key or a
     meaning that the sender chose (RFC 8725 section 3.10);
  7. have `typ` "at+jwt" (RFC 9068 section 2.1), so that an identity token cannot be used as an access token.
@@ -34,8 +35,10 @@ LARGEST_INTEGER = 2**53 - 1
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]")
-_HEADER_MEMBERS = {"alg", "typ", "kid"}
+_FORBIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
+)
+HEADER_MEMBERS = {"alg", "typ", "kid"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,21 @@ def decode_segment(segment: str) -> bytes:
     return content
 
 
-def _read_token(token: str) -> CompactToken:
+def read_segments(token: str) -> tuple[bytes, bytes, bytes]:
+    """Header, payload and signature (rules 1 and 2). Raises ValueError."""
     if len(token) > LARGEST_TOKEN:
         raise ValueError("larger than 8 KiB")
     segments = token.split(".")
     if len(segments) != 3:
         raise ValueError("not three segments")
-    header_bytes, payload, _ = (decode_segment(segment) for segment in segments)
+    header, payload, signature = (decode_segment(segment) for segment in segments)
+    return header, payload, signature
+
+
+def _read_token(token: str) -> CompactToken:
+    header_bytes, payload, _ = read_segments(token)
     header = read_object(header_bytes)
-    if set(header) != _HEADER_MEMBERS:
+    if set(header) != HEADER_MEMBERS:
         raise ValueError("the header must have alg, typ and kid, and nothing else")
     algorithm, token_type, key_id = header["alg"], header["typ"], header["kid"]
     if not isinstance(algorithm, str) or not isinstance(key_id, str) or token_type != ACCESS_TOKEN_TYPE:

@@ -32,6 +32,7 @@ class FailureLimit:
             raise LimitError(
                 "LIMIT_EXCEEDED",
                 "Too many tokens of this certificate were refused. Correct the client, then try again in a second.",
+                retry_after_s=1.0,
             )
 
     def record(self, thumbprint: bytes) -> None:

@@ -1,26 +1,24 @@
 """Which issuer may speak for which agency, and with which keys.
 
-Guarantees: an issuer belongs to exactly one agency; its keys come from a file that the operator named, never from a
-place that a token names; each key has one algorithm, fixed when it is loaded; a file with anything doubtful in it (a
-private or symmetric member, an unknown key type or member, a weak key, a wrong `use`, `key_ops` or `alg`, a duplicate)
-is refused whole, and then the keys in force stay.
-Does not: fetch over the network, or watch the files. `reload` is called by whoever knows that they changed.
+MUSTs:
+1. An issuer speaks for exactly one agency, and no two issuers share a key: one agency could sign as the other.
+2. Its keys come from where an operator or an approved registration says, never from a place that a token names.
+3. Whoever collides with an issuer in force is refused for itself alone; the others stay as they are.
+4. What is in force is one immutable set. Another set has another generation, and ends what was accepted under the old.
+Does not: fetch, or watch files; `issuer_feed` does, and puts here what it finds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.domain.caller import AgencyId
-from broker.identify.compact import read_object
-from broker.identify.jwk import IssuerKey, read_key
-
-LARGEST_KEY_FILE = 64 * 1024
-MOST_KEYS = 32
-LONGEST_MEMBER = 8 * 1024
-"""A modulus of 8192 bits takes 1,366 characters, a certificate in `x5c` a few thousand."""
+from broker.identify.claims import LONGEST_NAME
+from broker.identify.jwk import IssuerKey
+from broker.identify.key_set import LARGEST_KEY_FILE, read_key_set
+from broker.identify.lease import Lease
 
 
 class IssuerFileError(ValueError):
@@ -29,20 +27,37 @@ class IssuerFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class IssuerEntry:
-    """As configured: the exact `iss`, the one agency that it speaks for, and the file with its JWK Set."""
+    """Who an issuer is and where its keys are: in a file, at an https URL, or in the registry's own document.
+
+    `url` is the exact `iss`; `ca` the roots of the server at `jwks_uri`, absent: the system's.
+    """
 
     url: str
     agency: AgencyId
-    jwks: Path
+    jwks: Path | None = None
+    jwks_uri: str = ""
+    ca: Path | None = None
+    document: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An issuer with its keys by `kid`."""
+    """An issuer with its keys by `kid`. With a lease the keys count only while it holds."""
 
     url: str
     agency: AgencyId
     keys: Mapping[str, IssuerKey]
+    lease: Lease | None = None
+    fingerprints: frozenset[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once for each set of keys: every message of a stream asks.
+        object.__setattr__(self, "fingerprints", frozenset(key.fingerprint for key in self.keys.values()))
+
+    @property
+    def available(self) -> bool:
+        """Whether its keys count now."""
+        return self.lease is None or self.lease.holds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +69,68 @@ class IssuerSet:
 
 
 class Issuers:
-    """The issuers in force. Raises IssuerFileError when made from files that cannot be used."""
+    """The issuers in force. Raises ValueError when made from files that cannot be used, or that collide."""
 
-    def __init__(self, entries: Sequence[IssuerEntry]) -> None:
-        self._entries: tuple[IssuerEntry, ...] = ()
+    def __init__(self, entries: Sequence[IssuerEntry] = ()) -> None:
         self._current = IssuerSet(0, {})
-        self.replace(entries)
+        for entry in entries:
+            self.put(load(entry))
 
     @property
     def current(self) -> IssuerSet:
         return self._current
 
-    def replace(self, entries: Sequence[IssuerEntry]) -> None:
-        """Another list of issuers, whole or not at all. Raises IssuerFileError."""
-        by_url: dict[str, Issuer] = {}
-        owners: dict[bytes, str] = {}
-        for entry in entries:
-            issuer = _load(entry)
-            if by_url.setdefault(entry.url, issuer) is not issuer:
-                raise IssuerFileError(f"issuer {entry.url} is listed twice")
-            for key in issuer.keys.values():
-                # One key under two issuers would let one agency sign as the other.
-                if owners.setdefault(key.fingerprint, entry.url) != entry.url:
-                    raise IssuerFileError(f"{entry.jwks}: key {key.key_id} already belongs to another issuer")
-        self._entries = tuple(entries)
+    def put(self, issuer: Issuer) -> None:
+        """One issuer, new or with other keys. Raises ValueError where it collides, and changes nothing then."""
+        require_issuer_url(issuer.url)
+        self.require_admissible(issuer)
+        before = self._current.by_url.get(issuer.url)
+        if before is None or before.lease is not issuer.lease or _differs(before, issuer):
+            self._swap({**self._current.by_url, issuer.url: issuer})
+
+    def drop(self, url: str) -> None:
+        """No longer an issuer: its tokens end."""
+        if url in self._current.by_url:
+            self._swap({other: issuer for other, issuer in self._current.by_url.items() if other != url})
+
+    def require_admissible(self, issuer: Issuer) -> None:
+        """MUST 1 against those in force. Raises ValueError."""
+        before = self._current.by_url.get(issuer.url)
+        if before is not None and before.agency != issuer.agency:
+            raise ValueError("this issuer speaks for another agency already")
+        _require_unlike(issuer, self._current.by_url)
+
+    def _swap(self, by_url: Mapping[str, Issuer]) -> None:
         self._current = IssuerSet(self._current.generation + 1, by_url)
 
-    def reload(self) -> None:
-        """Reads the same files again. Raises IssuerFileError, and keeps the keys in force."""
-        self.replace(self._entries)
+
+def require_issuer_url(url: str) -> None:
+    """Raises ValueError."""
+    if not url.startswith("https://") or not len("https://") < len(url) <= LONGEST_NAME:
+        raise ValueError(f"issuer {url}: an issuer is an https URL (RFC 9068 section 2.2, RFC 8414)")
 
 
-def read_key_set(content: bytes) -> dict[str, IssuerKey]:
-    """A JWK Set (RFC 7517 section 5) as keys by `kid`. Raises ValueError."""
-    if len(content) > LARGEST_KEY_FILE:
-        raise ValueError("larger than 64 KiB")
-    members = read_object(content, most_containers=4 * MOST_KEYS, longest_string=LONGEST_MEMBER)
-    entries = members.get("keys")
-    if set(members) != {"keys"} or not isinstance(entries, list) or not 1 <= len(entries) <= MOST_KEYS:
-        raise ValueError(f"a JWK Set holds `keys`, a list of 1 to {MOST_KEYS}, and nothing else")
-    keys: dict[str, IssuerKey] = {}
-    for entry in entries:
-        key = read_key(entry)
-        if key.key_id in keys or any(key.fingerprint == other.fingerprint for other in keys.values()):
-            raise ValueError(f"key {key.key_id} is listed twice")
-        keys[key.key_id] = key
-    return keys
-
-
-def _load(entry: IssuerEntry) -> Issuer:
-    if not entry.url.startswith("https://"):
-        raise IssuerFileError(f"issuer {entry.url}: an issuer is an https URL (RFC 9068 section 2.2, RFC 8414)")
+def load(entry: IssuerEntry) -> Issuer:
+    """An issuer with the keys in its file. Raises IssuerFileError."""
+    if entry.jwks is None:
+        raise IssuerFileError(f"issuer {entry.url}: it has no key file")
     try:
+        require_issuer_url(entry.url)
         with entry.jwks.open("rb") as file:
             content = file.read(LARGEST_KEY_FILE + 1)
         return Issuer(entry.url, entry.agency, read_key_set(content))
     except (OSError, ValueError) as error:
         raise IssuerFileError(f"{entry.jwks}: {error}") from error
+
+
+def _require_unlike(issuer: Issuer, others: Mapping[str, Issuer]) -> None:
+    for other in others.values():
+        if other.url != issuer.url and not issuer.fingerprints.isdisjoint(other.fingerprints):
+            raise ValueError("one of its keys already belongs to another issuer")
+
+
+def _differs(before: Issuer, after: Issuer) -> bool:
+    """Public keys do not compare by value in every library; what identifies them does."""
+    return {(each.key_id, each.algorithm, each.fingerprint) for each in before.keys.values()} != {
+        (each.key_id, each.algorithm, each.fingerprint) for each in after.keys.values()
+    }

@@ -1,7 +1,8 @@
 """One public key of an issuer (RFC 7517, 7518, 8037), read strictly.
 
 Guarantees: the algorithm is a property of the key: P-256 is ES256, Ed25519 is EdDSA, RSA is RS256 or PS256 as its `alg`
-says; strength as in `signatures`; a key for encryption, a symmetric key, and a private key are refused.
+says; strength as in `signatures`, and no modulus with ROCA's structure; a key for encryption, a symmetric key, and a
+private key are refused.
 Does not: read certificates inside a key (`x5c`, `x5t` are ignored; `x5u`, which names a place to fetch from, is
 refused).
 """
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from broker.identify.compact import decode_segment
+from broker.identify.roca import has_roca_structure
 from broker.identify.signatures import LARGEST_RSA_BITS, fits_rsa
 
 LONGEST_KEY_ID = 128
@@ -91,9 +93,12 @@ def _read_rsa(entry: Mapping[str, object]) -> tuple[tuple[str, ...], PublicKey]:
     # Base64urlUInt is minimal (RFC 7518 section 2), and a huge modulus is not even loaded.
     if modulus[0] == 0 or exponent[0] == 0 or len(modulus) * 8 > LARGEST_RSA_BITS or len(exponent) > 5:
         raise ValueError("n or e is not minimal, or too large")
-    public_key = rsa.RSAPublicNumbers(int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")).public_key()
+    number = int.from_bytes(modulus, "big")
+    public_key = rsa.RSAPublicNumbers(int.from_bytes(exponent, "big"), number).public_key()
     if not fits_rsa(public_key):
         raise ValueError("RSA needs at least 2048 bits and e >= 65537")
+    if has_roca_structure(number):
+        raise ValueError("n comes from a generator with a known flaw (ROCA); make another key elsewhere")
     return ("RS256", "PS256"), public_key
 
 

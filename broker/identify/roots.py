@@ -1,17 +1,16 @@
-"""Whom the broker trusts to name agencies, and which certificates it no longer believes.
+"""Whom the broker trusts to name agencies.
 
-Guarantees: each change has a new generation, so that no verdict made under former roots or a former revocation list is
-ever used again; a change is whole or does not happen; a root may be confined to trust domains.
-Does not: fetch anything. Whoever holds these objects calls `replace`.
+Guarantees: each change has a new generation, so that no verdict made under former roots is ever used again; a change is
+whole or does not happen; a root may be confined to trust domains.
+Does not: read files. Whoever holds these objects calls `replace` (`material`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from broker.identify.issuing import may_sign
 
@@ -36,6 +35,11 @@ class RootSet:
 
     generation: int
     by_subject: dict[bytes, tuple[Anchor, ...]]
+
+    @property
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """All of them."""
+        return tuple(anchor.certificate for anchors in self.by_subject.values() for anchor in anchors)
 
 
 class TrustRoots:
@@ -73,37 +77,6 @@ def anchors_from_pem(pem: bytes, trust_domains: Iterable[str] = ()) -> list[Anch
     """Each certificate of a PEM file as an anchor, confined to `trust_domains`. Raises ValueError."""
     confined = frozenset(trust_domains)
     return [Anchor(certificate, confined) for certificate in x509.load_pem_x509_certificates(pem)]
-
-
-@dataclass(frozen=True, slots=True)
-class RevocationSet:
-    """What is revoked, in one generation."""
-
-    generation: int = 0
-    thumbprints: frozenset[bytes] = frozenset()
-    serials: frozenset[tuple[bytes, int]] = frozenset()
-
-    def contains(self, certificate: x509.Certificate) -> bool:
-        """By the leaf's bytes, or by issuer and serial as a revocation list names it (RFC 5280 section 5.1.2.6)."""
-        return (
-            certificate.fingerprint(hashes.SHA256()) in self.thumbprints
-            or (certificate.issuer.public_bytes(), certificate.serial_number) in self.serials
-        )
-
-
-@dataclass(slots=True)
-class Revocations:
-    """The current revocations. Thumbprints are SHA-256 of DER; serials are (issuer's name in DER, serial)."""
-
-    current: RevocationSet = field(default_factory=RevocationSet)
-
-    def replace(self, thumbprints: Iterable[bytes] = (), serials: Iterable[tuple[bytes, int]] = ()) -> None:
-        """The next generation, in place of the former."""
-        self.current = RevocationSet(self.current.generation + 1, frozenset(thumbprints), frozenset(serials))
-
-    def revoke(self, thumbprint: bytes) -> None:
-        """Adds one certificate (a leaf or an issuing authority) to what is revoked."""
-        self.replace(self.current.thumbprints | {thumbprint}, self.current.serials)
 
 
 def _require_authority(certificate: x509.Certificate) -> None:

@@ -1,4 +1,5 @@
-"""Which keys and signature algorithms are strong enough, for certificates and for token issuers alike.
+"""Which keys and signature algorithms are strong enough, for certificates, revocation lists and token issuers
+alike.
 
 P-256, Ed25519, or RSA of 2048 to 8192 bits with an exponent of at least 65537 (issuing authorities also P-384); signed
 with SHA-256 or longer. The upper bounds exist because verifying with a huge key is work that a stranger could order.
@@ -8,25 +9,35 @@ from __future__ import annotations
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from broker.identify.roca import has_roca_structure
 
 SMALLEST_RSA_BITS = 2048
 LARGEST_RSA_BITS = 8192
 SMALLEST_EXPONENT = 65537
 LARGEST_EXPONENT = 2**32
 
+# A curve whose parameters are spelled out may differ from the one that it seems to be (CVE-2020-0601). Written anew, a
+# key has its curve's name and its whole point; a certificate that does not hold exactly that is refused.
+_WRITTEN = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
-def fits_leaf_key(certificate: x509.Certificate) -> bool:
+def has_leaf_key(certificate: x509.Certificate) -> bool:
     """Whether an end certificate's own key is allowed and strong."""
-    return _fits(certificate, (ec.SECP256R1,))
+    return _has(certificate, (ec.SECP256R1,))
 
 
-def fits_issuer_key(certificate: x509.Certificate) -> bool:
+def has_issuer_key(certificate: x509.Certificate) -> bool:
     """Whether an authority's key is allowed and strong."""
-    return _fits(certificate, (ec.SECP256R1, ec.SECP384R1))
+    return _has(certificate, (ec.SECP256R1, ec.SECP384R1))
+
+
+def fits_leaf_key(key: object) -> bool:
+    """Whether a public key is one that an end certificate may have."""
+    return _fits(key, (ec.SECP256R1,))
 
 
 def fits_rsa(key: rsa.RSAPublicKey) -> bool:
@@ -39,23 +50,32 @@ def fits_rsa(key: rsa.RSAPublicKey) -> bool:
     )
 
 
-def signed_strongly(certificate: x509.Certificate) -> bool:
+def signed_strongly(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
     """Whether the signature on it uses SHA-256, SHA-384, SHA-512 or Ed25519."""
-    if certificate.signature_algorithm_oid == x509.SignatureAlgorithmOID.ED25519:
+    if signed.signature_algorithm_oid == x509.SignatureAlgorithmOID.ED25519:
         return True
     try:
-        return isinstance(certificate.signature_hash_algorithm, _HASHES)
+        return isinstance(signed.signature_hash_algorithm, _HASHES)
     except (UnsupportedAlgorithm, ValueError):
         return False
 
 
-def _fits(certificate: x509.Certificate, curves: tuple[type[ec.EllipticCurve], ...]) -> bool:
+def _has(certificate: x509.Certificate, curves: tuple[type[ec.EllipticCurve], ...]) -> bool:
     try:
         key = certificate.public_key()
+        if (
+            isinstance(key, ec.EllipticCurvePublicKey)
+            and key.public_bytes(*_WRITTEN) not in certificate.tbs_certificate_bytes
+        ):
+            return False
+        return _fits(key, curves)
     except (UnsupportedAlgorithm, ValueError):
         return False
+
+
+def _fits(key: object, curves: tuple[type[ec.EllipticCurve], ...]) -> bool:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return isinstance(key.curve, curves)
     if isinstance(key, rsa.RSAPublicKey):
-        return fits_rsa(key)
+        return fits_rsa(key) and not has_roca_structure(key.public_numbers().n)
     return isinstance(key, ed25519.Ed25519PublicKey)

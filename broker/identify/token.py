@@ -9,11 +9,13 @@ A token MUST, beyond its form (`compact`) and its claims (`claims`):
  5. live at most 300 seconds from `iat` and from `nbf`;
  6. have been issued and be valid now: `iat` and `nbf` at most 5 seconds ahead of this clock, `exp` after it, without
     leeway: an expired token is expired. (Whether it was revoked by its `jti` is `standing`'s to say.)
+ 7. have an issuer whose keys were read lately enough to count, and still be signed by one of them. Whether they were is
+    the broker's affair, not the caller's: ISSUER_UNAVAILABLE.
 
 A token is reusable within its life, because a gRPC retry sends it again. What held is cached under exactly (token's
-SHA-256, peer, issuers' generation), and rule 6 is tested every time. What failed is never cached; failures are
-limited for each certificate, so that nobody makes the broker verify signatures for nothing. The limit answers
-LIMIT_EXCEEDED.
+SHA-256, peer, issuers' generation); rules 6 and 7 are tested every time, and at every message of a stream. What failed
+is never cached; failures are limited for each certificate, so that nobody makes the broker verify signatures for
+nothing. The limit answers LIMIT_EXCEEDED.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from dataclasses import dataclass
 
 import jwt
 
-from broker.domain.caller import Caller, Peer
+from broker.domain.caller import AgencyId, Caller, Peer
 from broker.domain.clock import Clock
-from broker.domain.errors import IdentityError
+from broker.domain.errors import IdentityError, UnavailableError
 from broker.identify.cache import BoundedCache
 from broker.identify.claims import Claims, read_claims
 from broker.identify.compact import CompactToken, read_token
 from broker.identify.failures import FailureLimit
-from broker.identify.issuers import Issuers, IssuerSet
+from broker.identify.issuers import Issuer, Issuers, IssuerSet
 from broker.identify.jwk import IssuerKey
 
 LONGEST_LIFE_SECONDS = 300
@@ -74,7 +76,10 @@ class TokenVerifier:
         self._accepted: BoundedCache[tuple[bytes, Peer, int], _Accepted] = BoundedCache(cache_size)
 
     def check(self, token: str, peer: Peer) -> Caller:
-        """The person whom the token names. Raises IdentityError, or LimitError after too many failures."""
+        """The person whom the token names.
+
+        Raises IdentityError, LimitError after too many failures, or UnavailableError (rule 7).
+        """
         issuers = self._issuers.current
         # Its hash, not itself: 8,192 tokens of 8 KiB would be 64 MiB of memory that a caller fills at will.
         key = (hashlib.sha256(token.encode(errors="surrogatepass")).digest(), peer, issuers.generation)
@@ -93,7 +98,13 @@ class TokenVerifier:
         return accepted.caller
 
     def require_still_valid(self, caller: Caller) -> None:
-        """Expiry alone, for a caller that `check` returned earlier. Raises IdentityError."""
+        """Expiry and the issuer's keys, for a caller that `check` returned earlier.
+
+        Raises IdentityError, or UnavailableError (rule 7).
+        """
+        issuer = _issuer(self._issuers.current, caller.issuer, caller.agency)
+        if caller.issuer_key not in issuer.fingerprints:
+            raise _invalid("its issuer has withdrawn the key that signed it")
         now = self._clock.now_us() // 1_000_000
         if now >= caller.expires_at:
             message = "The token has expired. Ask your issuer for a new one."
@@ -106,7 +117,7 @@ class TokenVerifier:
         except ValueError as error:
             raise _invalid(f"a claim is wrong: {error}") from error
         key = _signing_key(compact, claims, peer, issuers)
-        _verify_signature(token, compact, key)
+        verify_signature(token, compact.payload, key)
         # Only now is anything that the token says believed, so refusals about its content come after the signature.
         if claims.audience != self._audience:
             raise _invalid("its audience is not this broker", detail=f"aud {claims.audience}")
@@ -117,7 +128,7 @@ class TokenVerifier:
                 detail=f"cnf {claims.thumbprint.hex()}",
             )
         _check_life(claims)
-        return _Accepted(_caller(claims, peer), max(claims.issued_at, claims.not_before))
+        return _Accepted(_caller(claims, peer, key), max(claims.issued_at, claims.not_before))
 
     def _require_current(self, accepted: _Accepted) -> None:
         now = self._clock.now_us() // 1_000_000
@@ -127,15 +138,26 @@ class TokenVerifier:
         self.require_still_valid(accepted.caller)
 
 
-def _signing_key(compact: CompactToken, claims: Claims, peer: Peer, issuers: IssuerSet) -> IssuerKey:
-    issuer = issuers.by_url.get(claims.issuer)
+def _issuer(issuers: IssuerSet, url: str, agency: AgencyId) -> Issuer:
+    issuer = issuers.by_url.get(url)
     # One answer for an unknown issuer and another agency's: nobody learns which issuers are registered.
-    if issuer is None or issuer.agency != peer.agency:
+    if issuer is None or issuer.agency != agency:
         raise IdentityError(
             "ISSUER_NOT_ALLOWED",
             "The token's issuer may not speak for this certificate's agency. Use your own agency's issuer.",
-            detail=f"iss {claims.issuer} for {peer.agency}",
+            detail=f"iss {url} for {agency}",
         )
+    if not issuer.available:
+        raise UnavailableError(
+            "ISSUER_UNAVAILABLE",
+            "the keys of your agency's issuer cannot be read, and those known are too old; see that it is up, and wait",
+            detail=f"iss {url}",
+        )
+    return issuer
+
+
+def _signing_key(compact: CompactToken, claims: Claims, peer: Peer, issuers: IssuerSet) -> IssuerKey:
+    issuer = _issuer(issuers, claims.issuer, peer.agency)
     key = issuer.keys.get(compact.key_id)
     if key is None:
         raise _invalid("its signature does not hold", detail=f"unknown kid {compact.key_id}")
@@ -144,13 +166,14 @@ def _signing_key(compact: CompactToken, claims: Claims, peer: Peer, issuers: Iss
     return key
 
 
-def _verify_signature(token: str, compact: CompactToken, key: IssuerKey) -> None:
+def verify_signature(token: str, payload: bytes, key: IssuerKey) -> None:
+    """Whether the key signed exactly this payload, with its own algorithm. Raises IdentityError."""
     try:
-        payload = _JWS.decode(token, key.public_key, algorithms=[key.algorithm])
+        signed = _JWS.decode(token, key.public_key, algorithms=[key.algorithm])
     except jwt.PyJWTError as error:
         raise _invalid("its signature does not hold", detail=type(error).__name__) from error
     # What was signed must be what the strict reader read.
-    if payload != compact.payload:
+    if signed != payload:
         raise _invalid("its signature does not hold", detail="two readers disagree on the payload")
 
 
@@ -162,7 +185,7 @@ def _check_life(claims: Claims) -> None:
         raise _invalid("it expires before it begins", detail=f"exp {claims.expires_at}")
 
 
-def _caller(claims: Claims, peer: Peer) -> Caller:
+def _caller(claims: Claims, peer: Peer, key: IssuerKey) -> Caller:
     return Caller(
         agency=peer.agency,
         workload=peer.workload,
@@ -177,6 +200,9 @@ def _caller(claims: Claims, peer: Peer) -> Caller:
         token_id=claims.token_id,
         expires_at=min(claims.expires_at, peer.not_after),
         on_behalf_of=claims.on_behalf_of,
+        certificate_expires_at=peer.not_after,
+        issuer_key=key.fingerprint,
+        client=claims.client,
     )
 
 

@@ -25,11 +25,7 @@ from broker.store.schema import change, record, version
 WINDOW = 2_000
 
 _HIGHEST = Prepared(select(func.coalesce(func.max(change.c.seq), 0)))
-_BY_EXCHANGE = Prepared(
-    select(change.c.record_id, change.c.version)
-    .where(change.c.exchange_id == bindparam("exchange"))
-    .order_by(change.c.seq)
-)
+_BY_EXCHANGE = Prepared(select(change.c.seq).where(change.c.exchange_id == bindparam("exchange")).limit(1))
 _rows = bindparam("rows", type_=LargeBinary())
 _FEED = Prepared(
     VERSIONS.where(
@@ -97,10 +93,9 @@ def _heads(grant: Grant) -> int:
     return 0 if held is None else held.full & grant.rows
 
 
-def by_exchange(driver: Driver, exchange_id: str) -> tuple[str, int] | None:
-    """(record id, version) that an exchange wrote, or None: whether an intent was carried out."""
-    row = _BY_EXCHANGE.first(driver, {"exchange": exchange_id})
-    return None if row is None else (row[0], row[1])
+def was_done(driver: Driver, exchange_id: str) -> bool:
+    """Whether this exchange wrote a version: whether an intent was carried out."""
+    return _BY_EXCHANGE.first(driver, {"exchange": exchange_id}) is not None
 
 
 class Bell:

@@ -1,21 +1,58 @@
-"""The directory: agencies and agreements, replaced as a whole, with a revision that grows with each change."""
+"""The directory: agencies, agreements and appointments, with a revision that grows with each change.
+
+Guarantees: the operator's file is replaced as a whole; what came by an approved proposal (`enrolled`) stays, unless the
+file names the same thing: then the file is right. A change of either kind is in the registry's journal, so that every
+worker learns of it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Delete,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from broker.domain.directory import Agency, AgencyFacts, Agreement
-from broker.store.schema import agency, agreement, directory_revision
+from broker.domain.directory import Agency, AgencyFacts, Agreement, Appointment
+from broker.store import registry
+from broker.store.prepared import Driver, Prepared, driver_of
+from broker.store.schema import agency, agreement, appointment, directory_revision
+
+# The kind of the journal's row for a changed file; it belongs to no exchange.
+DIRECTORY_FILE = "DIRECTORY_FILE"
 
 _REVISION = select(directory_revision.c.revision)
-_BUMP = update(directory_revision).values(revision=directory_revision.c.revision + 1)
+_BUMP = Prepared(update(directory_revision).values(revision=directory_revision.c.revision + 1))
 _ONE = select(agency).where(agency.c.name == bindparam("wanted"))
 _ALL = select(agency).order_by(agency.c.name)
 _PAGE = _ALL.where(agency.c.name > bindparam("after")).limit(bindparam("most"))
+_LOADED_AGENCIES = _ALL.where(agency.c.enrolled.is_(False))
+_APPOINTMENTS = select(appointment).where(appointment.c.agency == bindparam("wanted"))
+_LOADED_APPOINTMENTS = (
+    select(appointment)
+    .where(appointment.c.enrolled.is_(False))
+    .order_by(appointment.c.agency, appointment.c.user, appointment.c.role)
+)
 _AGREEMENTS = select(agreement).order_by(agreement.c.agreement_id)
+
+_EXISTS = Prepared(select(agency.c.name).where(agency.c.name == bindparam("wanted")))
+_ADD_AGENCY = Prepared(insert(agency))
+_IS = and_(*(appointment.c[name] == bindparam(name) for name in ("agency", "user", "role")))
+_APPOINTED = Prepared(select(appointment.c.enrolled).where(_IS))
+_APPOINT = Prepared(insert(appointment))
+_DISMISS = Prepared(delete(appointment).where(_IS, appointment.c.enrolled.is_(True)))
 
 
 def revision(connection: Connection) -> int:
@@ -24,21 +61,62 @@ def revision(connection: Connection) -> int:
     return number
 
 
-def load(connection: Connection, agencies: Iterable[Agency], agreements: Iterable[Agreement]) -> int:
-    """Replace the directory's content; returns its revision, which is a new one only if the content differs."""
-    wanted_agencies = sorted((_agency_row(one) for one in agencies), key=lambda row: str(row["name"]))
-    wanted_agreements = sorted((_agreement_row(one) for one in agreements), key=lambda row: str(row["agreement_id"]))
-    now_agencies = [dict(row._mapping) for row in connection.execute(_ALL)]
-    now_agreements = [dict(row._mapping) for row in connection.execute(_AGREEMENTS)]
-    if (now_agencies, now_agreements) != (wanted_agencies, wanted_agreements):
-        connection.execute(delete(agreement))
-        connection.execute(delete(agency))
-        if wanted_agencies:
-            connection.execute(insert(agency), wanted_agencies)
-        if wanted_agreements:
-            connection.execute(insert(agreement), wanted_agreements)
-        connection.execute(_BUMP)
+def load(
+    connection: Connection,
+    agencies: Iterable[Agency],
+    agreements: Iterable[Agreement],
+    appointments: Iterable[Appointment] = (),
+    time_us: int = 0,
+) -> int:
+    """Replace what the operator's file says; returns the revision, which is a new one only if something differs."""
+    wanted = (
+        sorted((_agency_row(one) for one in agencies), key=lambda row: str(row["name"])),
+        sorted((_agreement_row(one) for one in agreements), key=lambda row: str(row["agreement_id"])),
+        sorted((_appointment_row(one) for one in appointments), key=lambda row: tuple(map(str, row.values()))),
+    )
+    if _loaded(connection) != wanted:
+        for table, rows in zip((agency, agreement, appointment), wanted, strict=True):
+            connection.execute(_drop(table, rows))
+            if rows:
+                connection.execute(insert(table), rows)
+        driver = driver_of(connection)
+        changed(driver)
+        registry.add_change(driver, "", DIRECTORY_FILE, "", time_us)
     return revision(connection)
+
+
+def changed(driver: Driver) -> None:
+    """The next revision: every grant that was decided on the former one is stale."""
+    _BUMP.run(driver, {})
+
+
+def exists(driver: Driver, name: str) -> bool:
+    """Whether an agency is in the directory."""
+    return _EXISTS.first(driver, {"wanted": name}) is not None
+
+
+def add_agency(driver: Driver, new: Agency) -> None:
+    """Put an agency that was approved into the directory. The caller has seen that there is none of its name."""
+    _ADD_AGENCY.run(driver, {**_agency_row(new), "enrolled": True})
+    changed(driver)
+
+
+def appointed(driver: Driver, one: Appointment) -> str:
+    """How an appointment came: `ENROLLED`, `FILE`, or empty: there is none."""
+    found = _APPOINTED.first(driver, _appointment_row(one))
+    return "" if found is None else "ENROLLED" if found[0] else "FILE"
+
+
+def appoint(driver: Driver, new: Appointment) -> None:
+    """Put an appointment that was approved into the directory. The caller has seen that it is not there yet."""
+    _APPOINT.run(driver, {**_appointment_row(new), "enrolled": True})
+    changed(driver)
+
+
+def dismiss(driver: Driver, old: Appointment) -> None:
+    """Take an appointment out that came by approval; one of the operator's file ends there."""
+    _DISMISS.run(driver, _appointment_row(old))
+    changed(driver)
 
 
 def find(connection: Connection, name: str) -> Agency | None:
@@ -58,7 +136,33 @@ def facts(connection: Connection, name: str) -> AgencyFacts | None:
     if found is None:
         return None
     ours = tuple(a for a in map(_agreement, connection.execute(_AGREEMENTS)) if name in a.parties)
-    return AgencyFacts(found, ours, revision(connection))
+    held = frozenset((row.user, row.role) for row in connection.execute(_APPOINTMENTS, {"wanted": name}))
+    return AgencyFacts(found, ours, revision(connection), held)
+
+
+def _loaded(connection: Connection) -> tuple[list[dict[str, object]], ...]:
+    """What the file said when it was last loaded, in the form of rows."""
+    return tuple(
+        [
+            {name: value for name, value in row._mapping.items() if name != "enrolled"}
+            for row in connection.execute(rows)
+        ]
+        for rows in (_LOADED_AGENCIES, _AGREEMENTS, _LOADED_APPOINTMENTS)
+    )
+
+
+def _drop(table: Table, wanted: list[dict[str, object]]) -> Delete:
+    """All rows of the file, and those enrolled ones that the file now names."""
+    if table is agreement:
+        return delete(table)
+    keys = tuple(column.name for column in table.primary_key)
+    named = [tuple(str(row[key]) for key in keys) for row in wanted]
+    same = tuple_(*(table.c[key] for key in keys)).in_(named) if len(keys) > 1 else table.c[keys[0]].in_(sum(named, ()))
+    return delete(table).where(or_(table.c.enrolled.is_(False), same))
+
+
+def _appointment_row(one: Appointment) -> dict[str, object]:
+    return {"agency": one.agency, "user": one.user, "role": one.role}
 
 
 def _agency_row(one: Agency) -> dict[str, object]:

@@ -26,6 +26,20 @@ def require_fresh(driver: Driver, grant: Grant) -> None:
         raise StaleGrantError
 
 
+def require_same_directory(driver: Driver, grant: Grant) -> None:
+    """The same for what rests on no mark set: who holds an office, above all. Raises StaleGrantError."""
+    row = _STATE.first(driver, {})
+    if row is None or row[0] != grant.data_revision:
+        raise StaleGrantError
+
+
+def require_current(driver: Driver, grant: Grant) -> None:
+    """For what has no marks: raises StaleGrantError unless the directory is the one that the grant was decided on."""
+    row = _STATE.first(driver, {})
+    if row is None or row[0] != grant.data_revision:
+        raise StaleGrantError
+
+
 def is_fresh(grant: Grant, revision: int, highest: int) -> bool:
     """Whether the state that was read with the rows is the one that the grant was decided on."""
     return revision == grant.data_revision and highest == grant.watermark

@@ -9,12 +9,14 @@ from __future__ import annotations
 from sqlalchemy import bindparam, func, insert, select
 
 from broker.domain import standing
+from broker.domain.issuer import RegisteredIssuer
 from broker.domain.standing import Revoked
 from broker.store.prepared import Driver, Prepared
-from broker.store.schema import registry_change, revocation
+from broker.store.schema import issuer, registry_change, revocation
 
 _REVISION = Prepared(select(func.coalesce(func.max(registry_change.c.seq), 0)))
 _REVOKED = Prepared(select(revocation.c.kind, revocation.c.subject).where(revocation.c.lifted_us.is_(None)))
+_ISSUERS = Prepared(select(issuer.c.url, issuer.c.agency, issuer.c.jwks, issuer.c.jwks_uri).order_by(issuer.c.url))
 _NAMES = ("exchange_id", "kind", "subject", "time_us")
 _ADD = Prepared(
     insert(registry_change).values({name: bindparam(name) for name in _NAMES}).returning(registry_change.c.seq)
@@ -53,11 +55,21 @@ def revoked(driver: Driver) -> Revoked:
     return Revoked(
         revision=revision(driver),
         certificates=frozenset(bytes.fromhex(subject) for subject in found.get(standing.CERTIFICATE, ())),
-        users=frozenset(_pair(subject) for subject in found.get(standing.USER, ())),
+        users=frozenset(_person(subject) for subject in found.get(standing.USER, ())),
         tokens=frozenset(_pair(subject) for subject in found.get(standing.TOKEN, ())),
         issuers=frozenset(found.get(standing.ISSUER, ())),
         agencies=frozenset(found.get(standing.AGENCY, ())),
     )
+
+
+def issuers(driver: Driver) -> list[RegisteredIssuer]:
+    """The issuers that were registered by an approved proposal, by URL."""
+    return [RegisteredIssuer(*row) for row in _ISSUERS.all(driver, {})]
+
+
+def _person(subject: str) -> tuple[str, str]:
+    agency, user = _pair(subject)
+    return agency, standing.folded(user)
 
 
 def _pair(subject: str) -> tuple[str, str]:

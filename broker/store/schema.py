@@ -210,6 +210,7 @@ revocation = Table(
     Column("time_us", BigInteger, nullable=False),
     Column("lifted_us", BigInteger),
     Index("revocation_seq", "seq"),
+    Index("revocation_subject", "kind", "subject"),
 )
 
 # Issuers that were registered by an approved proposal; those in the operator's file are not here.
@@ -239,6 +240,8 @@ proposal = Table(
     Column("proposal_id", String(32), primary_key=True),
     Column("seq", _Seq, ForeignKey("registry_change.seq"), nullable=False),
     Column("change", LargeBinary, nullable=False),
+    # The agency that it concerns, so that its administrators can list it.
+    Column("agency", String(200), nullable=False),
     Column("key_fingerprint", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("proposer_agency", String(200), nullable=False),

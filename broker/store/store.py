@@ -20,20 +20,22 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from broker.domain.clock import Clock
-from broker.domain.directory import Agency, AgencyFacts, Agreement
+from broker.domain.directory import Agency, AgencyFacts, Agreement, Appointment
 from broker.domain.grant import Grant
+from broker.domain.issuer import RegisteredIssuer
 from broker.domain.marks import MarkSet
 from broker.domain.standing import Revoked
 from broker.store import changes, directory, mark_sets, records, registry, search
 from broker.store.changes import Bell, Scanned
 from broker.store.counts import VisibleCounts
 from broker.store.engine import open_engine
+from broker.store.fresh import require_current
 from broker.store.migrate import migrate
 from broker.store.prepared import Driver, driver_of
 from broker.store.records import StoredVersion
 from broker.store.search import Conditions
 from broker.store.write import WriteTransaction
-from broker.store.writer import Writer, refused
+from broker.store.writer import Writer, refused, unavailable
 
 T = TypeVar("T")
 
@@ -52,6 +54,8 @@ class Store:
         self._writer = Writer(self._write_engine, self._bell.ring)
         self._counts = VisibleCounts()
         self._facts: dict[str, AgencyFacts] = {}
+        self._path = path
+        self._file = _identity(path)
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Store:
@@ -70,9 +74,15 @@ class Store:
 
     # The directory and the mark sets: what grants are decided on
 
-    def load_directory(self, agencies: Iterable[Agency], agreements: Iterable[Agreement]) -> int:
-        """Replace the directory; returns its revision, which grows only if something differs. Blocks: for the start."""
-        wanted = list(agencies), list(agreements)
+    def load_directory(
+        self,
+        agencies: Iterable[Agency],
+        agreements: Iterable[Agreement],
+        appointments: Iterable[Appointment] = (),
+    ) -> int:
+        """Replace what the operator's file says; returns the directory's revision, which grows only if something
+        differs. Blocks: for the start."""
+        wanted = list(agencies), list(agreements), list(appointments), self.clock.now_us()
         return self._writer.submit(lambda tx: tx.load_directory(*wanted)).result()
 
     @property
@@ -91,6 +101,11 @@ class Store:
         if found is not None:
             self._facts[agency] = found
         return found
+
+    def require_current(self, grant: Grant) -> None:
+        """Raises StaleGrantError unless the directory is the one that the grant was decided on."""
+        with self._snapshot() as driver:
+            require_current(driver, grant)
 
     def mark_sets(self, after: int) -> list[tuple[int, MarkSet]]:
         """(id, mark set) above an id, ascending; 0 for all."""
@@ -146,10 +161,10 @@ class Store:
         """Resolves at the next commit of a change by this process. Take it before looking."""
         return self._bell.listen()
 
-    def exchange_written(self, exchange_id: str) -> tuple[str, int] | None:
-        """(record id, version) that an exchange wrote, or None. For recovery: it says nothing of the content."""
+    def exchange_done(self, exchange_id: str) -> bool:
+        """Whether an exchange changed a record or the registry. For recovery: it says nothing of the content."""
         with self._snapshot() as driver:
-            return changes.by_exchange(driver, exchange_id)
+            return changes.was_done(driver, exchange_id) or registry.was_done(driver, exchange_id)
 
     def owner(self, record_id: str) -> str | None:
         """The originator of a record, or None. For an auditor's scope: it says nothing of the content."""
@@ -161,10 +176,23 @@ class Store:
     def pulse(self) -> int:
         """A number that changes when another connection, of this process or not, has committed. About 5 us."""
         try:
+            if self._driver.in_transaction:
+                # A read that could not be ended would show one moment for ever, and its number would stand still.
+                self._driver.execute("ROLLBACK")
             # Of this connection alone: it says nothing but whether it is still the same.
             return int(self._driver.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error as error:
             raise refused(error) from error
+
+    def require_in_place(self) -> None:
+        """Raises UnavailableError where the database's file is gone, or another one is in its place: what other
+        processes commit from now on would never be seen here."""
+        try:
+            found = _identity(self._path)
+        except OSError as error:
+            raise unavailable(f"{self._path}: {error.strerror}") from error
+        if found != self._file:
+            raise unavailable(f"{self._path} is another file than the one that was opened")
 
     def ring(self) -> None:
         """Wake who listens for changes: another process may have committed one."""
@@ -179,6 +207,16 @@ class Store:
         """All that is revoked, as of one revision."""
         with self._snapshot() as driver:
             return registry.revoked(driver)
+
+    def issuers(self) -> list[RegisteredIssuer]:
+        """The issuers that were registered by an approved proposal."""
+        with self._snapshot() as driver:
+            return registry.issuers(driver)
+
+    def look(self, read: Callable[[Driver], T]) -> T:
+        """Run one of the store's functions on the registry within a read transaction."""
+        with self._snapshot() as driver:
+            return read(driver)
 
     # Writing
 
@@ -209,3 +247,9 @@ class Store:
                 driver.execute("COMMIT")
         except sqlite3.Error as error:
             raise refused(error) from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file a path names now. Raises OSError."""
+    found = path.stat()
+    return found.st_dev, found.st_ino

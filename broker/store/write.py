@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from sqlalchemy import Connection, String, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from broker.domain.directory import Agency, AgencyFacts, Agreement
+from broker.domain.directory import Agency, AgencyFacts, Agreement, Appointment
 from broker.domain.grant import Grant
 from broker.domain.marks import MarkSet
 from broker.store import directory, mark_sets, records
 from broker.store.drafts import NewVersion, Outcome
-from broker.store.fresh import require_fresh
-from broker.store.prepared import Prepared, driver_of
+from broker.store.fresh import require_current, require_fresh
+from broker.store.prepared import Driver, Prepared, driver_of
 from broker.store.records import StoredVersion, pack, unpack
 from broker.store.schema import (
     change,
@@ -90,9 +90,18 @@ class WriteTransaction:
         self._driver = driver_of(connection)
         self.changed = False
 
+    @property
+    def driver(self) -> Driver:
+        """This transaction, for the store's functions on the registry (`enrolments`, `certificates`, `directory`)."""
+        return self._driver
+
     def require_fresh(self, grant: Grant) -> None:
         """Raises StaleGrantError; call it before this transaction interns anything."""
         require_fresh(self._driver, grant)
+
+    def require_current(self, grant: Grant) -> None:
+        """For what has no marks: raises StaleGrantError where the directory has moved on."""
+        require_current(self._driver, grant)
 
     def find(self, grant: Grant, record_id: str, *, agency: str) -> StoredVersion | None:
         """The latest version as far as the grant goes (`records.find`)."""
@@ -102,9 +111,15 @@ class WriteTransaction:
         """The agency's facts, as of this transaction."""
         return directory.facts(self._connection, agency)
 
-    def load_directory(self, agencies: Iterable[Agency], agreements: Iterable[Agreement]) -> int:
-        """Replace the directory's content (`directory.load`)."""
-        return directory.load(self._connection, agencies, agreements)
+    def load_directory(
+        self,
+        agencies: Iterable[Agency],
+        agreements: Iterable[Agreement],
+        appointments: Iterable[Appointment],
+        time_us: int,
+    ) -> int:
+        """Replace what the operator's file says of the directory (`directory.load`)."""
+        return directory.load(self._connection, agencies, agreements, appointments, time_us)
 
     def intern(self, wanted: Iterable[MarkSet]) -> Mapping[MarkSet, int]:
         """The ids of mark sets, new ones included."""

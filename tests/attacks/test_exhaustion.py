@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import ssl
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,13 +18,16 @@ import pytest
 import pytest_asyncio
 
 from broker.admit import parse
+from broker.app import SUBSCRIBE
 from broker.domain import normal
 from broker.domain.errors import RequestError
+from certs.authority import Authority
 from entente.common.v1 import entity_pb2, grading_pb2, marks_pb2
 from entente.report.v1 import report_pb2, report_service_pb2
 from tests.bench.seed import report as sample_report
 from tests.support.exchanges import (
     GET,
+    NATIONAL,
     OFFICER,
     REGIONAL,
     SEARCH,
@@ -34,7 +41,7 @@ from tests.support.exchanges import (
     starting,
     submission,
 )
-from tests.support.house import House, reason_of
+from tests.support.house import House, reason_of, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -136,6 +143,77 @@ async def test_reports_that_differ_in_their_disclosures_do_not_end_a_stream(plac
     page = await ask(place, SEARCH, searching("CRIME_PREVENTION", page_size=64), REGIONAL)
     assert len(page.message.reports) == 64
     assert "fields" in page.receipt.leaf["disclosures"][0]
+
+
+HANDSHAKE_S = 2
+
+
+@contextlib.asynccontextmanager
+async def half_open(place: House, count: int, *, tls: bool) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Connections that say nothing: not one byte, or nothing after the TLS handshake."""
+    host, _, port = place.broker.address.rpartition(":")
+    context = None
+    if tls:
+        files = Authority.open(place.directory / "authority").agency(*NATIONAL.agency.split("/"))
+        context = ssl.create_default_context(cafile=str(files.root))
+        context.load_cert_chain(files.certificate, files.key)
+        context.check_hostname = False
+        context.set_alpn_protocols(["h2"])
+    opened = [await asyncio.open_connection(host, int(port), ssl=context) for _ in range(count)]
+    try:
+        yield [reader for reader, _ in opened]
+    finally:
+        for _, writer in opened:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_half_open_connections_end_and_hinder_nobody(tmp_path: Path, *, tls: bool) -> None:
+    """Eight of them starved a server with eight threads; here they cost a file each, for as long as configured."""
+    async with rehoused(tmp_path / "network", limits={"handshake_seconds": HANDSHAKE_S}) as house:
+        record_id = (await ask(house, SUBMIT, submission())).message.record_id
+        async with half_open(house, 60, tls=tls) as readers:
+            started = time.monotonic()
+            await ask(house, GET, getting(record_id), REGIONAL)
+            assert time.monotonic() - started < HANDSHAKE_S
+            ends = (ended(reader) for reader in readers)
+            await asyncio.wait_for(asyncio.gather(*ends), HANDSHAKE_S + 8)
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    """Wait until the other side closes; a server's settings may come first."""
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(4096):
+            pass
+
+
+async def test_connections_beyond_the_brokers_own_limit_are_closed_at_once(tmp_path: Path) -> None:
+    """Files run out for everybody; connections run out before, and those that are there go on."""
+    async with rehoused(tmp_path / "network", limits={"all_connections": 8}) as house:
+        record_id = (await ask(house, SUBMIT, submission())).message.record_id
+        async with half_open(house, 20, tls=False) as readers:
+            closed = [asyncio.create_task(ended(reader)) for reader in readers]
+            await until(lambda: sum(one.done() for one in closed) >= 13)
+            assert sum(one.done() for one in closed) == 13
+            await ask(house, GET, getting(record_id))
+            for one in closed:
+                one.cancel()
+
+
+async def test_a_flood_of_streams_that_say_nothing_holds_its_own_agencys_places_alone(tmp_path: Path) -> None:
+    """A stream that was opened and is silent holds a place until the first message's deadline."""
+    limits = {"calls": 20, "first_message_seconds": 2}
+    async with rehoused(tmp_path / "network", limits=limits) as house:
+        metadata = house.metadata(REGIONAL)
+        channel = house.channel(REGIONAL)
+        silent = [channel.stream_stream(SUBSCRIBE)(metadata=metadata, timeout=30) for _ in range(60)]
+        codes = asyncio.gather(*(one.code() for one in silent))
+        await ask(house, SUBMIT, submission())
+        seen = Counter(await asyncio.wait_for(codes, 20))
+        # Those that came when the first had gone found a place, and lost it in the same way.
+        assert set(seen) == {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT}
+        assert seen[grpc.StatusCode.INVALID_ARGUMENT] >= limits["calls"]
+        await ask(house, SEARCH, searching(), REGIONAL)
 
 
 async def test_one_report_adds_few_mark_sets(place: House) -> None:

@@ -87,7 +87,7 @@ async def test_a_write_whose_release_entry_is_late_is_not_put_down_as_denied(
         refused = await refusal(place, SUBMIT, submission())
         assert refused.reason == "LEDGER_UNAVAILABLE"
         assert len((await ask(place, SEARCH, searching())).message.reports) == 2
-        await place.broker._resolve(place.broker._clock.now_us())
+        await place.broker._keeper.resolve(0)
         place.broker.recorder.outcomes.flush()
 
         def said() -> list[dict[str, Any]]:

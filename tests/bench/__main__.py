@@ -28,7 +28,7 @@ from entente.common.v1 import exchange_pb2  # noqa: E402
 from entente.report.v1 import report_service_pb2  # noqa: E402
 from tests.bench.load import Load, Measured, measure  # noqa: E402
 from tests.bench.seed import fill  # noqa: E402
-from tests.support.live import ROOT, LiveBroker, free_port, live_broker, party_named  # noqa: E402
+from tests.support.live import ROOMY, ROOT, LiveBroker, free_port, live_broker, party_named  # noqa: E402
 
 SERVICE = "/entente.report.v1.ReportService/"
 VOID_SPREAD = 0.10
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--no-profile", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, live_broker(Path(scratch) / "network") as broker:
+    with tempfile.TemporaryDirectory() as scratch, live_broker(Path(scratch) / "network", limits=ROOMY) as broker:
         bare = f"127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "tests.bench.bare", str(broker.network.directory), bare]
         server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

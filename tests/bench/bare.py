@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from broker.identify.tls import require_tls13
@@ -14,6 +15,7 @@ def main() -> None:
     import grpc
     import uvloop
 
+    from broker.identify.server_certificate import Offer, read_pair
     from broker.identify.tls import server_credentials
 
     directory, address = Path(sys.argv[1]), sys.argv[2]
@@ -34,12 +36,10 @@ def main() -> None:
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0), ("grpc.max_send_message_length", 32 << 20)))
         server.add_generic_rpc_handlers((Bare(),))
         authority = directory / "authority"
-        credentials = server_credentials(
-            (authority / "broker/cert.pem").read_bytes(),
-            (authority / "broker/key.pem").read_bytes(),
-            (authority / "root.pem").read_bytes(),
-        )
-        server.add_secure_port(address, credentials)
+        files = (authority / "broker/cert.pem", authority / "broker/key.pem")
+        pair = read_pair(*(one.read_bytes() for one in files), int(time.time()))
+        offer = Offer(pair, (authority / "root.pem").read_bytes())
+        server.add_secure_port(address, server_credentials(lambda: offer))
         await server.start()
         print("ready", flush=True)
         await server.wait_for_termination()

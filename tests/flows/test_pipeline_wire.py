@@ -55,6 +55,7 @@ async def test_handlers_know_no_grpc() -> None:
         "identify/tls.py",
         "pipeline.py",
         "server.py",
+        "steady.py",
         "wire.py",
     }
 
@@ -153,7 +154,7 @@ async def test_a_call_without_a_message_is_refused(place: House) -> None:
 
 async def test_calls_that_never_started_are_counted(place: House) -> None:
     """pipeline rule 2: a flood of calls that end before their handler is one entry with a count."""
-    door = Door(place.broker.pipeline, place.broker.streams)
+    door = Door(place.broker.pipeline, place.broker.streams, place.broker.config.limits)
     since = len(place.broker.ledger)
 
     async def gone() -> None:

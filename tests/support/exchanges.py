@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from entente.report.v1 import report_service_pb2 as reports
 from entente_tlog import proof
 from entente_tlog.receipt import LogKey, VerifiedReceipt, parse_receipt, verify_receipt, verify_refusal
 from tests.bench.seed import report as sample_report
-from tests.support.house import House, reason_of, refusal_details
+from tests.support.house import House, appoint_everybody, reason_of, refusal_details
 from tests.support.live import LiveBroker, party_named
 
 REPORT = "/entente.report.v1.ReportService/"
@@ -63,10 +63,12 @@ async def rehoused(
     engine: PolicyEngine | None = None,
     clock: SystemClock | None = None,
     files: Files | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> AsyncIterator[House]:
     """A broker on the network in `directory`, which is made when it is not there: it can be stopped and started."""
     if not (directory / "broker.toml").exists():
-        network.create(directory, "127.0.0.1:0")
+        network.create(directory, "127.0.0.1:0", limits=limits)
+        appoint_everybody(directory)
     broker = await Broker.start(load(directory / "broker.toml"), engine=engine, clock=clock, files=files)
     made = House(broker, directory)
     try:
@@ -197,8 +199,8 @@ class Refused:
 
 
 def keys_of(place: Place) -> list[LogKey]:
-    """The log's key, as clients pin it."""
-    return [LogKey.parse((place.directory / "data/log.vkey").read_text().strip())]
+    """The keys of the logs, as clients pin them."""
+    return [LogKey.parse(path.read_text().strip()) for path in sorted((place.directory / "data").glob("log*.vkey"))]
 
 
 def given(place: Place, path: str, request: bytes, raw: bytes) -> Given:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +24,9 @@ from broker.decide.catalogue import MethodRule
 from broker.decide.engine import PolicyEngine
 from certs import network
 from certs.authority import Authority
-from certs.network import Party
+from certs.network import APPOINTED, APPOINTMENTS, PARTIES, Party
 from entente.common.v1 import exchange_pb2
+from entente.directory.v1 import enrolment_pb2, revocation_service_pb2
 from entente.report.v1 import report_service_pb2
 from tests.bench.seed import report as sample_report
 from tests.support.live import CHANNEL_OPTIONS, party_named
@@ -102,6 +104,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """A fresh network in `directory` and its broker, in this loop."""
     net = network.create(directory, "127.0.0.1:0")
+    appoint_everybody(directory)
     broker = await Broker.start(load(net.broker_config), engine=engine, files=files)
     made = House(broker, directory)
     try:
@@ -110,6 +113,19 @@ async def house(
         for channel in made.channels.values():
             await channel.close()
         await broker.stop()
+
+
+def appoint_everybody(directory: Path) -> None:
+    """Each party's person may hold every role that counts by appointment: these tests ask what a role may do, not who
+    may hold it (`test_enrolment_*` do)."""
+    path = directory / "directory.toml"
+    people = [(party.agency, party.user, role) for party in PARTIES for role in APPOINTED]
+    entries = [
+        f'[[appointments]]\nagency = "{agency}"\nuser = "{user}"\nrole = "{role}"\n'
+        for agency, user, role in people
+        if (agency, user, role) not in APPOINTMENTS
+    ]
+    path.write_text("\n".join([path.read_text(encoding="utf-8"), *entries]), encoding="utf-8")
 
 
 async def until(claim: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -131,6 +147,7 @@ def refusal_details(error: grpc.aio.AioRpcError) -> list[Message]:
     kinds: tuple[type[Message], ...] = (
         error_details_pb2.ErrorInfo,
         error_details_pb2.BadRequest,
+        error_details_pb2.RetryInfo,
         exchange_pb2.Receipt,
     )
     found = []
@@ -221,4 +238,14 @@ VALUES: dict[str, Callable[[Target], Any]] = {
     "update_mask": _mask,
     "name": lambda _: party_named["regional"].agency,
     "index": lambda _: 0,
+    "proposal_id": lambda _: "0" * 32,
+    "issuer": lambda _: enrolment_pb2.IssuerRegistration(
+        agency=party_named["regional"].agency, url="https://issuer.example", jwks="{}"
+    ),
+    "certificate": lambda _: "none",
+    "change": lambda _: enrolment_pb2.RegistryChange(
+        restore=enrolment_pb2.Restoration(revocation_id="0" * 32),
+    ),
+    # Of nobody: whoever else calls goes on.
+    "target": lambda _: revocation_service_pb2.RevocationTarget(certificate=secrets.token_hex(32)),
 }

@@ -7,6 +7,7 @@ test does not mention is right, so that a refusal can only come from what it doe
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from broker.domain.caller import AgencyId, Peer
 from broker.identify.certificate import CertificateProfile
 from broker.identify.issuers import IssuerEntry, Issuers
+from broker.identify.revocation_list import RevocationList, RevocationLists, read_lists
 from broker.identify.roots import TrustRoots
 from broker.identify.token import TokenVerifier
 from certs.issuer import encode_segment, jwks_document, key_id
@@ -58,6 +60,16 @@ def p256(label: str) -> ec.EllipticCurvePrivateKey:
 @cache
 def rsa_key(bits: int, exponent: int = 65537) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(exponent, bits)
+
+
+class FlawedKey:
+    """The public half of an RSA key whose modulus has the structure that ROCA breaks (CVE-2017-15361)."""
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        small = math.prod(number for number in range(2, 168) if all(number % lower for lower in range(2, number)))
+        # 65537 modulo every small prime, odd, and of 2048 bits.
+        modulus = (2**2047 // small + 1) * small + 65537
+        return rsa.RSAPublicNumbers(65537, modulus).public_key()
 
 
 @cache
@@ -193,9 +205,58 @@ class Leaf:
         return pem(self.certificate())
 
 
-def profile(clock: SetClock, **settings: Any) -> CertificateProfile:
-    """The profile of the tests: one root, two trust domains."""
+def revocation_list(
+    signer: Signer,
+    *revoked: x509.Certificate,
+    number: int = 1,
+    begins: float = -1000,
+    ends: float = 10_000_000,
+    algorithm: hashes.HashAlgorithm | None = hashes.SHA256(),  # noqa: B008 - immutable
+    extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    entry: Sequence[tuple[x509.ExtensionType, bool]] = (),
+) -> x509.CertificateRevocationList:
+    """What this authority has revoked; a number of 0 leaves the number out."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(signer.subject)
+        .last_update(at(begins))
+        .next_update(at(ends))
+    )
+    for value, critical in (*(((x509.CRLNumber(number), False),) if number else ()), *extra):
+        builder = builder.add_extension(value, critical)
+    for certificate in revoked:
+        one = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(at(begins))
+        for value, critical in entry:
+            one = one.add_extension(value, critical)
+        builder = builder.add_revoked_certificate(one.build())
+    return builder.sign(signer.key, algorithm)
+
+
+def list_der(*arguments: Any, **settings: Any) -> bytes:
+    """The same in DER."""
+    return revocation_list(*arguments, **settings).public_bytes(serialization.Encoding.DER)
+
+
+def read_list(content: bytes) -> RevocationList:
+    """A file's one list."""
+    (found,) = read_lists(content)
+    return found
+
+
+@cache
+def _empty_list(signer: Signer) -> RevocationList:
+    return read_list(list_der(signer))
+
+
+def lists(*authorities: Signer) -> RevocationLists:
+    """Lists, old enough for every test's clock, on which nothing is revoked: of the tests' root and of these."""
+    return RevocationLists([_empty_list(one) for one in (root(), *authorities)], oldest_hours=10_000)
+
+
+def profile(clock: SetClock, *authorities: Signer, **settings: Any) -> CertificateProfile:
+    """The profile of the tests: one root, two trust domains, and a list of each authority named."""
     settings.setdefault("roots", TrustRoots.from_pem(pem(root().certificate)))
+    settings.setdefault("lists", lists(*authorities))
     return CertificateProfile(trust_domains=[TRUST_DOMAIN, "abroad.example"], clock=clock, **settings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,19 +11,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from certs import network
 from certs.authority import Authority
-from certs.network import PARTIES, Network, Party
+from certs.network import PARTIES, STAFF, Network, Party
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 
-party_named = {party.profile: party for party in PARTIES}
+party_named = {party.profile: party for party in (*PARTIES, *STAFF)}
 
 
 def free_port() -> int:
@@ -35,8 +37,9 @@ def free_port() -> int:
 class LiveBroker:
     """`python -m broker` over a development network's folder. Stops by itself with the test."""
 
-    def __init__(self, net: Network, *, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, net: Network, *, environment: dict[str, str] | None = None, workers: int = 1) -> None:
         self.network = net
+        self.workers = workers
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self.log: list[str] = []
@@ -54,6 +57,8 @@ class LiveBroker:
     def start(self) -> LiveBroker:
         """Start, and wait until it serves."""
         command = [sys.executable, "-m", "broker", "--config", str(self.network.broker_config)]
+        if self.workers > 1:
+            command += ["--workers", str(self.workers)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -80,6 +85,20 @@ class LiveBroker:
         self._process.kill()
         self._process.wait(timeout=30)
         self._close()
+
+    def reload(self) -> None:
+        """SIGHUP: the configuration is read again, and several workers are replaced one by one."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The broker's own lines so far, in order."""
+        return [json.loads(line) for line in list(self.log) if line.startswith("{")]
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The lines of this event so far."""
+        return [line for line in self.log_lines if line["event"] == event]
 
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -119,16 +138,27 @@ class LiveBroker:
         return (("authorization", f"Bearer {token}"),)
 
 
+# For a load that measures how fast the broker is, and not how well it bounds one agency.
+ROOMY = {"calls": 4096, "requests_per_second": 1_000_000, "burst": 1_000_000, "bytes_per_second": 1 << 40}
+
 CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 32 << 20))
 
 
 @contextlib.contextmanager
 def live_broker(
-    directory: Path, *, engine: str = "embedded", opa_url: str = "", environment: dict[str, str] | None = None
+    directory: Path,
+    *,
+    engine: str = "embedded",
+    opa_url: str = "",
+    environment: dict[str, str] | None = None,
+    workers: int = 1,
+    limits: Mapping[str, int] | None = None,
 ) -> Iterator[LiveBroker]:
-    """A fresh network in `directory`, with its broker running."""
-    net = network.create(directory, f"127.0.0.1:{free_port()}", engine=engine, opa_url=opa_url)
-    broker = LiveBroker(net, environment=environment).start()
+    """A fresh network in `directory`, with its broker running: one process, or a supervisor with workers."""
+    net = network.create(
+        directory, f"127.0.0.1:{free_port()}", engine=engine, opa_url=opa_url, workers=workers, limits=limits
+    )
+    broker = LiveBroker(net, environment=environment, workers=workers).start()
     try:
         yield broker
     finally:

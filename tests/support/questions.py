@@ -83,6 +83,8 @@ class FakeFacts:
     agencies: dict[str, Agency] = field(default_factory=dict)
     agreements: list[Agreement] = field(default_factory=list)
     sets: list[MarkSet] = field(default_factory=list)
+    # (agency, user, role)
+    appointed: set[tuple[str, str, str]] = field(default_factory=set)
     revision: int = 1
     asked: int = 0
 
@@ -91,7 +93,9 @@ class FakeFacts:
         found = self.agencies.get(agency)
         if found is None:
             return None
-        return AgencyFacts(found, tuple(a for a in self.agreements if agency in a.parties), self.revision)
+        ours = tuple(a for a in self.agreements if agency in a.parties)
+        held = frozenset((user, role) for where, user, role in self.appointed if where == agency)
+        return AgencyFacts(found, ours, self.revision, held)
 
     def mark_sets(self, after: int) -> Sequence[tuple[int, MarkSet]]:
         return list(enumerate(self.sets))[after + 1 :]

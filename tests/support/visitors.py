@@ -22,7 +22,7 @@ from broker.domain.grant import Grant
 from certs import network
 from certs.network import PARTIES, Party
 from entente.common.v1 import exchange_pb2
-from tests.support.house import House
+from tests.support.house import House, appoint_everybody
 from tests.support.tainted import COMPARTMENT
 
 PURPOSES = tuple(name.removeprefix("PURPOSE_") for name, number in exchange_pb2.Purpose.items() if number)
@@ -67,7 +67,7 @@ class Visitor:
             workload="",
             thumbprint=b"",
             serial="",
-            user="",
+            user=self.party.user,
             roles=frozenset(self.roles),
             clearance=self.clearance or self.party.clearance,
             nationalities=frozenset({self.party.country}),
@@ -185,6 +185,7 @@ def reading(catalogue: Catalogue) -> list[MethodRule]:
 async def furnished(directory: Path) -> AsyncIterator[House]:
     """A house whose directory holds a canary compartment, of which `MEMBERS` are members."""
     net = network.create(directory, "127.0.0.1:0")
+    appoint_everybody(directory)
     path = directory / "directory.toml"
     blocks = path.read_text().split("[[")
     names = [party.agency for party in PARTIES if party.profile in MEMBERS]

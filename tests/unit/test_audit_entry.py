@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import rfc8785
@@ -14,7 +15,15 @@ from broker.audit.projection import open_detail
 from broker.audit.seal import SealError, SealKeys, blind
 from broker.domain.caller import AgencyId, Caller
 from broker.domain.errors import LimitError, RequestError
-from broker.domain.exchange import DisclosureGroup, Exchange, Justification, PolicyReference, Transformed, Withheld
+from broker.domain.exchange import (
+    DisclosureGroup,
+    Exchange,
+    Justification,
+    PolicyReference,
+    Session,
+    Transformed,
+    Withheld,
+)
 from entente_tlog.commitment import content_hash, record_commitment, text_commitment
 
 NODE = Node("broker-1", "0" * 32)
@@ -119,6 +128,12 @@ def test_no_value_reaches_a_leaf() -> None:
     assert CANARY.encode() not in raw.leaf
     assert CANARY.encode() not in raw.sealed
     assert json.loads(raw.leaf)["method"] == "unknown"
+
+
+def test_a_leaf_says_what_the_connection_agreed_on() -> None:
+    leaf, _, _ = write(entry(exchange=replace(EXCHANGE, session=Session("TLSv1.3", "X25519MLKEM768"))))
+    assert leaf["tls"] == {"version": "TLSv1.3", "group": "X25519MLKEM768"}
+    assert "tls" not in write(entry())[0], "no connection stands behind it"
 
 
 def test_a_leaf_says_who_what_and_when() -> None:

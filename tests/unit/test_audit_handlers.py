@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,15 @@ from broker.audit.seal import SealKeys
 from broker.domain.answer import Call
 from broker.domain.errors import RequestError
 from broker.domain.exchange import DisclosureGroup, Exchange, Justification, Withheld
+from broker.domain.grant import StaleGrantError
 from broker.handle.audit.service import AuditHandlers
 from broker.handle.cursor import Cursors
 from broker.store.audit_index import AuditIndex
+from broker.store.store import Store
 from entente.audit.v1 import audit_service_pb2
 from entente.common.v1 import exchange_pb2
 from entente_tlog.merkle import Tree, leaf_hash, verify_consistency, verify_inclusion
-from tests.support.grants import NOBODY, a_call, a_caller
+from tests.support.grants import a_call, a_caller, grant_rows
 from tests.support.ledgers import open_ledger
 from tests.support.reports import NORTH, SOUTH, Desk, TickingClock, open_store, report
 
@@ -38,10 +40,13 @@ class House:
     ledger: Ledger
     north_record: str
     south_record: str
+    store: Store
 
 
-def call(request: Message, agency: str = NORTH, role: str = "auditor") -> Call:
-    return a_call(request, NOBODY, caller=a_caller(agency, roles=frozenset({role})))
+def call(house: House, request: Message, agency: str = NORTH, role: str = "auditor") -> Call:
+    """A call with a fresh grant in which the role counts."""
+    grant = replace(grant_rows(house.store, ()), roles=frozenset({role}))
+    return a_call(request, grant, caller=a_caller(agency, roles=frozenset({role})))
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         encoded = encode(entry, node=Node("broker-1", "0" * 32), clock=TickingClock(), keys=keys)
         await ledger.wait(ledger.append(encoded.leaf, encoded.sealed))
     reader = AuditReader(ledger, projection, index, keys)
-    yield House(AuditHandlers(reader, Cursors(bytes(32)), store), ledger, north, south)
+    yield House(AuditHandlers(reader, Cursors(bytes(32)), store), ledger, north, south, store)
     await projection.aclose()
     await ledger.aclose()
     store.close()
@@ -79,7 +84,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 async def searched(house: House, who: str, role: str, **conditions: object) -> list[int]:
     request = audit_service_pb2.SearchAuditEntriesRequest(**conditions)  # type: ignore[arg-type]
-    answer = await house.handlers.search_audit_entries(call(request, who, role))
+    answer = await house.handlers.search_audit_entries(call(house, request, who, role))
     response = audit_service_pb2.SearchAuditEntriesResponse.FromString(answer.envelope)
     assert response.ledger_size == 4
     return [one.index for one in response.entries]
@@ -87,7 +92,7 @@ async def searched(house: House, who: str, role: str, **conditions: object) -> l
 
 async def history(house: House, agency: str, role: str, record_id: str) -> list[int]:
     request = audit_service_pb2.GetRecordHistoryRequest(record_id=record_id)
-    answer = await house.handlers.get_record_history(call(request, agency, role))
+    answer = await house.handlers.get_record_history(call(house, request, agency, role))
     return [one.index for one in audit_service_pb2.GetRecordHistoryResponse.FromString(answer.envelope).entries]
 
 
@@ -131,7 +136,7 @@ async def test_conditions_reach_the_index(house: House, conditions: dict, found:
 
 async def test_an_entry_shows_its_leaf_and_what_was_withheld(house: House) -> None:
     request = audit_service_pb2.SearchAuditEntriesRequest(exchange_id=f"{1:032x}")
-    answer = await house.handlers.search_audit_entries(call(request))
+    answer = await house.handlers.search_audit_entries(call(house, request))
     (entry,) = audit_service_pb2.SearchAuditEntriesResponse.FromString(answer.envelope).entries
     assert entry.leaf == house.ledger.entry(1)
     assert (entry.index, entry.agency, entry.user, entry.method) == (1, SOUTH, "officer-1", GET[1:])
@@ -145,24 +150,24 @@ async def test_an_entry_shows_its_leaf_and_what_was_withheld(house: House) -> No
 async def test_entries_page_without_loss_and_tokens_are_bound(house: House) -> None:
     request = audit_service_pb2.SearchAuditEntriesRequest(page_size=3)
     first = audit_service_pb2.SearchAuditEntriesResponse.FromString(
-        (await house.handlers.search_audit_entries(call(request, role="inspector"))).envelope
+        (await house.handlers.search_audit_entries(call(house, request, role="inspector"))).envelope
     )
     request.page_token = first.next_page_token
     second = audit_service_pb2.SearchAuditEntriesResponse.FromString(
-        (await house.handlers.search_audit_entries(call(request, role="inspector"))).envelope
+        (await house.handlers.search_audit_entries(call(house, request, role="inspector"))).envelope
     )
     assert [one.index for one in (*first.entries, *second.entries)] == [3, 2, 1, 0]
     assert not second.next_page_token
     with pytest.raises(RequestError) as refusal:
-        await house.handlers.search_audit_entries(call(request, SOUTH))
+        await house.handlers.search_audit_entries(call(house, request, SOUTH))
     assert refusal.value.reason == "CURSOR_INVALID"
 
 
 async def test_proofs_verify_under_the_checkpoint(house: House) -> None:
     request = audit_service_pb2.GetInclusionProofRequest(index=2, consistent_with_size=3)
-    answer = await house.handlers.get_inclusion_proof(call(request, role="officer"))
+    answer = await house.handlers.get_inclusion_proof(call(house, request, role="officer"))
     proof = audit_service_pb2.GetInclusionProofResponse.FromString(answer.envelope)
-    checkpoint = await house.handlers.get_checkpoint(call(audit_service_pb2.GetCheckpointRequest()))
+    checkpoint = await house.handlers.get_checkpoint(call(house, audit_service_pb2.GetCheckpointRequest()))
     assert audit_service_pb2.GetCheckpointResponse.FromString(checkpoint.envelope).checkpoint == proof.checkpoint
     _, size, root = proof.checkpoint.splitlines()[:3]
     assert size == "4"
@@ -185,5 +190,19 @@ async def test_proofs_verify_under_the_checkpoint(house: House) -> None:
 )
 async def test_proofs_beyond_the_ledger_are_refused(house: House, request_fields: dict, field: str) -> None:
     with pytest.raises(RequestError) as refusal:
-        await house.handlers.get_inclusion_proof(call(audit_service_pb2.GetInclusionProofRequest(**request_fields)))
+        await house.handlers.get_inclusion_proof(
+            call(house, audit_service_pb2.GetInclusionProofRequest(**request_fields))
+        )
     assert refusal.value.fields[0][0] == field
+
+
+async def test_a_role_that_does_not_count_gives_no_scope_and_a_stale_grant_is_decided_again(house: House) -> None:
+    request = audit_service_pb2.SearchAuditEntriesRequest()
+    claimed = call(house, request, role="inspector")
+    unappointed = replace(claimed, grant=replace(claimed.grant, roles=frozenset()))
+    answer = await house.handlers.search_audit_entries(unappointed)
+    found = audit_service_pb2.SearchAuditEntriesResponse.FromString(answer.envelope)
+    assert [one.index for one in found.entries] == [3, 1, 0]
+    house.store.load_directory([], [])
+    with pytest.raises(StaleGrantError):
+        await house.handlers.search_audit_entries(claimed)

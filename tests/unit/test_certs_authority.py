@@ -17,6 +17,7 @@ from broker.domain.errors import IdentityError
 from broker.identify.caller import Identifier
 from broker.identify.certificate import CertificateProfile
 from broker.identify.issuers import IssuerEntry, Issuers
+from broker.identify.revocation_list import RevocationLists, read_lists
 from broker.identify.roots import TrustRoots
 from broker.identify.standing import Standing
 from broker.identify.token import TokenVerifier
@@ -29,7 +30,10 @@ def identifier(authority: Authority, *agencies: AgencyCredentials) -> Identifier
     clock = SystemClock()
     entries = [IssuerEntry(each.issuer, AgencyId(each.trust_domain, each.agency), each.jwks) for each in agencies]
     profile = CertificateProfile(
-        TrustRoots.from_pem(authority.root.read_bytes()), {each.trust_domain for each in agencies}, clock
+        TrustRoots.from_pem(authority.root.read_bytes()),
+        RevocationLists(read_lists(authority.revocations.read_bytes()), oldest_hours=720),
+        {each.trust_domain for each in agencies},
+        clock,
     )
     return Identifier(profile, TokenVerifier(Issuers(entries), DEFAULT_AUDIENCE, clock), Standing(clock))
 

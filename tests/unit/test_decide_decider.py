@@ -124,6 +124,41 @@ async def test_officers_alike_share_one_grant() -> None:
     assert await decider.decide(caller(), rule(), replace(INVESTIGATE, authoriser="ch.supt")) is not first
 
 
+AUDIT = Justification("AUDIT")
+SEARCH_AUDIT = "/entente.audit.v1.AuditService/SearchAuditEntries"
+
+
+async def test_a_role_by_appointment_counts_for_the_appointed_alone() -> None:
+    source = world()
+    source.appointed = {(AGENCIES[0], "o.vale", "auditor"), (AGENCIES[1], "o.reyes", "auditor")}
+    decider = await started(source)
+
+    def auditor(user: str, *roles: str, agency: str = AGENCIES[0]) -> Caller:
+        return caller(agency, user=user, roles=frozenset({"auditor", *roles}))
+
+    granted = await decider.decide(auditor("o.vale", "janitor"), rule(SEARCH_AUDIT), AUDIT)
+    assert granted.roles == {"auditor"}
+    # Equal in everything but the name, and just after: no grant is shared with somebody who was not appointed.
+    assert (await refusal(decider, auditor("o.reyes"), AUDIT, SEARCH_AUDIT)).reason == "METHOD_NOT_PERMITTED"
+    assert (await refusal(decider, auditor("o.vale", agency=AGENCIES[2]), AUDIT, SEARCH_AUDIT)).reason
+    assert await decider.decide(auditor("o.reyes", agency=AGENCIES[1]), rule(SEARCH_AUDIT), AUDIT)
+    # The roles that need no appointment still count.
+    assert (await decider.decide(auditor("o.reyes", "officer"), rule(), INVESTIGATE)).roles == {"officer"}
+    found = {path: allowed for path, allowed, _, _ in await decider.capabilities(auditor("o.reyes"))}
+    assert not found[SEARCH_AUDIT]
+
+
+async def test_a_dismissal_ends_what_was_granted() -> None:
+    source = world()
+    source.appointed = {(AGENCIES[0], "o.reyes", "auditor")}
+    decider = await started(source)
+    auditor = caller(roles=frozenset({"auditor"}))
+    await decider.decide(auditor, rule(SEARCH_AUDIT), AUDIT)
+    source.appointed.clear()
+    decider.forget()
+    assert (await refusal(decider, auditor, AUDIT, SEARCH_AUDIT)).reason == "METHOD_NOT_PERMITTED"
+
+
 async def test_callers_at_once_share_one_evaluation() -> None:
     engine = SmallEngine()
     decider = await started(world(marks()), engine)
@@ -272,7 +307,9 @@ async def test_a_failure_is_not_kept() -> None:
 
 
 async def test_capabilities_say_what_each_method_allows_and_which_rule_refuses() -> None:
-    decider = await started(world())
+    source = world()
+    source.appointed = {(AGENCIES[0], "o.reyes", "auditor")}
+    decider = await started(source)
     auditor = caller(roles=frozenset({"auditor"}), purposes=frozenset({"AUDIT", "INVESTIGATION"}))
     found = {path: rest for path, *rest in await decider.capabilities(auditor)}
     assert len(found) == len(CATALOGUE)

@@ -1,4 +1,4 @@
-"""Issuers: keys are loaded strictly, each with one algorithm; a bad file changes nothing."""
+"""Issuers: keys are loaded strictly, each with one algorithm; whoever collides changes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from broker.domain.errors import IdentityError
-from broker.identify.issuers import IssuerEntry, IssuerFileError, Issuers, read_key_set
+from broker.identify.issuers import Issuer, IssuerEntry, IssuerFileError, Issuers, load
+from broker.identify.key_set import read_key_set
+from broker.identify.lease import Lease
 from broker.identify.token import TokenVerifier
 from certs.issuer import encode_segment
 from tests.support.identities import AUDIENCE, NOW, Agency, SetClock, compact, ed25519_key, p256, rsa_key
@@ -129,25 +131,45 @@ def test_doubtful_key_files_are_refused_whole(case: str) -> None:
         read_key_set(REFUSED[case])
 
 
-def test_a_bad_file_is_named_and_the_keys_in_force_stay(tmp_path: Path) -> None:
-    entry = ALFA.entry(tmp_path)
-    issuers = Issuers([entry])
+def test_a_key_for_encryption_is_left_out_and_alone_it_is_no_set() -> None:
+    """Whatever else it holds: providers publish such keys beside those for signatures."""
+    foreign = {"kty": "RSA", "kid": "two", "use": "enc", "alg": "RSA-OAEP", "n": "AAAA", "e": "AQAB", "odd": 1}
+    assert list(read_key_set(key_set(ec_key(), foreign))) == ["one"]
+    with pytest.raises(ValueError, match="no key for signatures"):
+        read_key_set(key_set(foreign))
+
+
+def test_an_issuer_that_collides_changes_nothing(tmp_path: Path) -> None:
+    issuers = Issuers([ALFA.entry(tmp_path)])
     before = issuers.current
-    entry.jwks.write_bytes(b"{}")
-    with pytest.raises(IssuerFileError, match=entry.jwks.name):
-        issuers.reload()
+    ours = before.by_url[ALFA.issuer]
+    with pytest.raises(ValueError, match="another issuer"):
+        issuers.put(Issuer(BRAVO.issuer, BRAVO.id, ours.keys))
+    with pytest.raises(ValueError, match="another agency"):
+        issuers.put(Issuer(ALFA.issuer, BRAVO.id, read_key_set(key_set(ec_key()))))
+    with pytest.raises(ValueError, match="https"):
+        issuers.put(Issuer("http://issuer.example", BRAVO.id, read_key_set(key_set(ec_key()))))
+    issuers.put(Issuer(ALFA.issuer, ALFA.id, dict(ours.keys)))
     assert issuers.current is before
 
 
-def test_reload_takes_up_a_changed_file(tmp_path: Path) -> None:
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
     entry = ALFA.entry(tmp_path)
-    issuers = Issuers([entry])
-    entry.jwks.write_bytes(key_set(ec_key(kid="new")))
-    assert "new" not in issuers.current.by_url[ALFA.issuer].keys
-    generation = issuers.current.generation
-    issuers.reload()
+    assert entry.jwks is not None
+    entry.jwks.write_bytes(b"{}")
+    with pytest.raises(IssuerFileError, match=entry.jwks.name):
+        load(entry)
+
+
+def test_other_keys_are_another_generation(tmp_path: Path) -> None:
+    issuers = Issuers([ALFA.entry(tmp_path)])
+    before = issuers.current
+    issuers.put(Issuer(ALFA.issuer, ALFA.id, read_key_set(key_set(ec_key(kid="new")))))
     assert list(issuers.current.by_url[ALFA.issuer].keys) == ["new"]
-    assert issuers.current.generation > generation
+    assert issuers.current.generation > before.generation
+    issuers.drop(ALFA.issuer)
+    assert issuers.current.by_url == {}
+    assert issuers.current.generation > before.generation + 1
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -155,18 +177,47 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         Issuers([IssuerEntry(ALFA.issuer, ALFA.id, tmp_path / "absent.json")])
 
 
-def test_an_issuer_is_listed_once_and_is_an_https_url(tmp_path: Path) -> None:
-    entry = ALFA.entry(tmp_path)
-    with pytest.raises(IssuerFileError, match="twice"):
-        Issuers([entry, entry])
+def test_an_issuer_is_an_https_url(tmp_path: Path) -> None:
     with pytest.raises(IssuerFileError, match="https"):
-        Issuers([IssuerEntry("http://issuer.example", ALFA.id, entry.jwks)])
+        load(IssuerEntry("http://issuer.example", ALFA.id, ALFA.entry(tmp_path).jwks))
 
 
-def test_two_agencies_cannot_share_a_key(tmp_path: Path) -> None:
-    entry = ALFA.entry(tmp_path)
-    with pytest.raises(IssuerFileError, match="another issuer"):
-        Issuers([entry, IssuerEntry(BRAVO.issuer, BRAVO.id, entry.jwks)])
+class TwoClocks:
+    """A wall clock and a monotonic one, each set by the test."""
+
+    wall_s = float(NOW)
+    monotonic_s = 0.0
+
+    def now_us(self) -> int:
+        return round(self.wall_s * 1_000_000)
+
+    def monotonic_us(self) -> int:
+        return round(self.monotonic_s * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("wall", "monotonic", "holds"), [(60, 60, True), (61, 61, False), (-999, 61, False), (61, 1, False)]
+)
+def test_a_lease_ends_by_whichever_clock_says_so(wall: float, monotonic: float, holds: bool) -> None:
+    """A clock that is set back prolongs nothing."""
+    clock = TwoClocks()
+    lease = Lease(clock, 60)
+    assert not lease.holds()
+    lease.confirm()
+    clock.wall_s, clock.monotonic_s = NOW + wall, monotonic
+    assert lease.holds() is holds
+
+
+def test_a_lease_counts_from_when_the_keys_were_read_and_never_from_the_future() -> None:
+    clock = TwoClocks()
+    lease = Lease(clock, 60)
+    lease.confirm((NOW + 1) * 1_000_000)
+    assert not lease.holds()
+    lease.confirm((NOW - 50) * 1_000_000)
+    clock.monotonic_s = 10
+    assert lease.holds()
+    clock.monotonic_s = 11
+    assert not lease.holds()
 
 
 def _sign_rs256(each: bytes) -> bytes:

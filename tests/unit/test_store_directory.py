@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from broker.domain.directory import Agency, Appointment
 from broker.domain.errors import UnavailableError
 from broker.domain.marks import MarkSet
+from broker.store import directory
 from broker.store.mark_sets import flags
 from broker.store.store import Store
 from tests.support.reports import AGENCIES, AGREEMENTS, NORTH, SOUTH, TickingClock, open_store
@@ -39,6 +41,59 @@ def test_revision_grows_only_with_a_difference(store: Store) -> None:
     facts = store.facts(SOUTH)
     assert facts is not None
     assert facts.agency.display_name == "South Shire"
+
+
+THIRD = Agency("police.example/third", "Third", "GB", "LOCAL")
+AUDITOR = Appointment(NORTH, "o.vale", "auditor")
+
+
+async def enrol(store: Store) -> None:
+    await store.write(lambda tx: directory.add_agency(tx.driver, THIRD))
+    await store.write(lambda tx: directory.appoint(tx.driver, AUDITOR))
+
+
+async def test_what_was_approved_survives_the_loading_of_the_file(store: Store) -> None:
+    before = store.directory_revision
+    await enrol(store)
+    assert store.directory_revision == before + 2
+    assert store.load_directory(AGENCIES, AGREEMENTS) == before + 2
+    assert store.agency(THIRD.name) == THIRD
+    facts = store.facts(NORTH)
+    assert facts is not None
+    assert facts.appointments == {("o.vale", "auditor")}
+    # Somebody appointed nowhere else, and nobody of another agency.
+    south = store.facts(SOUTH)
+    assert south is not None
+    assert not south.appointments
+
+
+async def test_the_file_is_right_about_what_it_names(store: Store) -> None:
+    await enrol(store)
+    named = replace(THIRD, display_name="Third by file")
+    assert store.load_directory([*AGENCIES, named], AGREEMENTS, [AUDITOR])
+    assert store.agency(THIRD.name) == named
+    assert await store.write(lambda tx: directory.appointed(tx.driver, AUDITOR)) == "FILE"
+    # What the file took over goes with the file.
+    store.load_directory(AGENCIES, AGREEMENTS)
+    assert store.agency(THIRD.name) is None
+    assert await store.write(lambda tx: directory.appointed(tx.driver, AUDITOR)) == ""
+
+
+async def test_a_dismissal_ends_what_was_approved_and_not_what_the_file_says(store: Store) -> None:
+    await enrol(store)
+    await store.write(lambda tx: directory.dismiss(tx.driver, AUDITOR))
+    assert await store.write(lambda tx: directory.appointed(tx.driver, AUDITOR)) == ""
+    store.load_directory(AGENCIES, AGREEMENTS, [AUDITOR])
+    await store.write(lambda tx: directory.dismiss(tx.driver, AUDITOR))
+    assert await store.write(lambda tx: directory.appointed(tx.driver, AUDITOR)) == "FILE"
+
+
+def test_a_changed_file_is_in_the_registrys_journal_so_that_every_worker_learns_of_it(store: Store) -> None:
+    before = store.registry_revision()
+    store.load_directory(AGENCIES, AGREEMENTS)
+    assert store.registry_revision() == before
+    store.load_directory(AGENCIES, AGREEMENTS, [AUDITOR])
+    assert store.registry_revision() == before + 1
 
 
 def test_an_agency_that_left_has_no_facts_although_they_were_remembered(store: Store) -> None:

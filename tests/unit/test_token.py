@@ -1,22 +1,15 @@
-"""Tokens: each rule broken alone, with a correct signature wherever the rule is not the signature's."""
+"""What a token says, to whom it is bound and when it holds: each rule broken alone, always with a correct signature."""
 
 from __future__ import annotations
 
-import hmac
 import json
-import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from broker.domain.errors import IdentityError, LimitError
-from broker.identify.compact import read_token
 from broker.identify.failures import FailureLimit
 from broker.identify.issuers import Issuers
 from broker.identify.token import TokenVerifier
@@ -27,9 +20,6 @@ from tests.support.identities import (
     NOW,
     Agency,
     SetClock,
-    compact,
-    es256,
-    p256,
     verifier,
 )
 
@@ -52,9 +42,9 @@ def reason(tokens: TokenVerifier, token: str, agency: Agency = ALFA) -> str:
     return caught.value.reason
 
 
-def with_member(claims: Mapping[str, object], raw: str) -> bytes:
-    """The claims' JSON with raw text before its closing brace."""
-    return json.dumps(claims)[:-1].encode() + b"," + raw.encode() + b"}"
+def _label(each: object) -> str:
+    """The same in every process: test runners that share the work compare the names."""
+    return "ABSENT" if type(each) is object else str(each)[:40]
 
 
 class TestAccepted:
@@ -73,9 +63,11 @@ class TestAccepted:
             {"client_id": "x", "scope": "a b", "nested": {"a": [{"b": 1}]}},
             {"sub": "Ólafur 😀"},
             {"iat": NOW + 5, "nbf": NOW + 5},
+            {"nbf": ABSENT},
+            {"nbf": ABSENT, "iat": NOW + 5},
             {"iat": NOW - 299, "nbf": NOW - 299, "exp": NOW + 1},
         ],
-        ids=str,
+        ids=lambda changes: " ".join(f"{name} {_label(value)}" for name, value in changes.items()),
     )
     def test_allowed_variants_are_accepted(self, tokens: TokenVerifier, changes: dict[str, object]) -> None:
         assert tokens.check(ALFA.token(**changes), ALFA.peer)
@@ -88,165 +80,20 @@ class TestAccepted:
         assert tokens.check(ALFA.token(), replace(ALFA.peer, not_after=NOW + 7)).expires_at == NOW + 7
 
 
-HEADERS: dict[str, tuple[dict[str, object], str]] = {
-    "alg none": ({"alg": "none"}, "TOKEN_INVALID"),
-    "alg None": ({"alg": "None"}, "TOKEN_INVALID"),
-    "alg NONE": ({"alg": "NONE"}, "TOKEN_INVALID"),
-    "alg empty": ({"alg": ""}, "TOKEN_INVALID"),
-    "alg HS256": ({"alg": "HS256"}, "TOKEN_INVALID"),
-    "alg ES384": ({"alg": "ES384"}, "TOKEN_INVALID"),
-    "alg RS256": ({"alg": "RS256"}, "TOKEN_INVALID"),
-    "alg es256": ({"alg": "es256"}, "TOKEN_INVALID"),
-    "alg null": ({"alg": None}, "TOKEN_MALFORMED"),
-    "alg list": ({"alg": ["ES256"]}, "TOKEN_MALFORMED"),
-    "alg absent": ({"alg": ABSENT}, "TOKEN_MALFORMED"),
-    "typ JWT": ({"typ": "JWT"}, "TOKEN_MALFORMED"),
-    "typ AT+JWT": ({"typ": "AT+JWT"}, "TOKEN_MALFORMED"),
-    "typ long form": ({"typ": "application/at+jwt"}, "TOKEN_MALFORMED"),
-    "typ absent": ({"typ": ABSENT}, "TOKEN_MALFORMED"),
-    "typ null": ({"typ": None}, "TOKEN_MALFORMED"),
-    "kid absent": ({"kid": ABSENT}, "TOKEN_MALFORMED"),
-    "kid number": ({"kid": 1}, "TOKEN_MALFORMED"),
-    "kid unknown": ({"kid": "other"}, "TOKEN_INVALID"),
-    "kid traversal": ({"kid": "../../../../dev/null"}, "TOKEN_INVALID"),
-    "kid SQL": ({"kid": "x' OR '1'='1"}, "TOKEN_INVALID"),
-    "kid NUL": ({"kid": "a\x00b"}, "TOKEN_MALFORMED"),
-    "kid of bravo": ({"kid": BRAVO.header()["kid"]}, "TOKEN_INVALID"),
-    "jku": ({"jku": "https://evil.example/jwks"}, "TOKEN_MALFORMED"),
-    "x5u": ({"x5u": "https://evil.example/x5u"}, "TOKEN_MALFORMED"),
-    "x5c": ({"x5c": ["AAAA"]}, "TOKEN_MALFORMED"),
-    "jwk": ({"jwk": {"kty": "EC"}}, "TOKEN_MALFORMED"),
-    "crit": ({"crit": ["exp"]}, "TOKEN_MALFORMED"),
-    "crit empty": ({"crit": []}, "TOKEN_MALFORMED"),
-    "b64 false": ({"b64": False}, "TOKEN_MALFORMED"),
-    "zip": ({"zip": "DEF"}, "TOKEN_MALFORMED"),
-    "cty": ({"cty": "JWT"}, "TOKEN_MALFORMED"),
-}
-
-
-@pytest.mark.parametrize("case", HEADERS)
-def test_odd_headers_are_refused(tokens: TokenVerifier, case: str) -> None:
-    header, expected = HEADERS[case]
-    assert reason(tokens, ALFA.token(header)) == expected
-
-
-class TestSignature:
-    @pytest.mark.parametrize("encoding", [serialization.Encoding.PEM, serialization.Encoding.DER], ids=str)
-    def test_hs256_with_the_public_key_as_secret(self, tokens: TokenVerifier, encoding: serialization.Encoding) -> None:
-        secret = ALFA.issuer_key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
-        header = json.dumps(ALFA.header(alg="HS256")).encode()
-        payload = json.dumps(ALFA.claims()).encode()
-        assert reason(tokens, compact(header, payload, lambda each: hmac.digest(secret, each, "sha256"))) == (
-            "TOKEN_INVALID"
-        )
-
-    def test_another_key_under_the_right_kid(self, tokens: TokenVerifier) -> None:
-        header, payload = (json.dumps(each).encode() for each in (ALFA.header(), ALFA.claims()))
-        assert reason(tokens, compact(header, payload, es256(p256("stranger")))) == "TOKEN_INVALID"
-
-    @pytest.mark.parametrize("signature", [b"\x00" * 64, b"\x00", b"\xff" * 64, b"\x30\x06\x02\x01\x01\x02\x01\x01"])
-    def test_empty_and_trivial_signatures(self, tokens: TokenVerifier, signature: bytes) -> None:
-        header, payload = (json.dumps(each).encode() for each in (ALFA.header(), ALFA.claims()))
-        assert reason(tokens, compact(header, payload, lambda _: signature)) == "TOKEN_INVALID"
-
-    def test_changed_payload(self, tokens: TokenVerifier) -> None:
-        header, _, signature = ALFA.token().split(".")
-        changed = encode_segment(json.dumps(ALFA.claims(clearance="TOP_SECRET")).encode())
-        assert reason(tokens, f"{header}.{changed}.{signature}") == "TOKEN_INVALID"
-
-
-SHAPES = {
-    "empty": "",
-    "one segment": "abc",
-    "two segments": ALFA.token().rpartition(".")[0],
-    "four segments": ALFA.token() + ".AAAA",
-    "JWE's five segments": ".".join(["AAAA"] * 5),
-    "no signature": ALFA.token().rpartition(".")[0] + ".",
-    "padding": ALFA.token() + "==",
-    "line feed": ALFA.token() + "\n",
-    "space": " " + ALFA.token(),
-    "standard base64": ALFA.token().replace("-", "+").replace("_", "/") + "+",
-    "not ASCII": ALFA.token() + "é",
-    "lone surrogate": ALFA.token() + "\ud800",
-    "NUL": ALFA.token() + "\x00",
-    "1 MB": ALFA.token() + "A" * 1_000_000,
-    "header list": "W10." + ALFA.token().partition(".")[2],
-    "header null": "bnVsbA." + ALFA.token().partition(".")[2],
-}
-
-
-@pytest.mark.parametrize("case", SHAPES)
-def test_odd_shapes_are_malformed(tokens: TokenVerifier, case: str) -> None:
-    assert reason(tokens, SHAPES[case]) == "TOKEN_MALFORMED"
-
-
-def test_stray_bits_at_a_segments_end_are_malformed(tokens: TokenVerifier) -> None:
-    token = ALFA.token()
-    # 64 bytes end in a character of which only two bits count.
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    assert reason(tokens, token[:-1] + alphabet[alphabet.index(token[-1]) | 1]) == "TOKEN_MALFORMED"
-
-
-CLAIMS = ALFA.claims()
-PAYLOADS: dict[str, bytes] = {
-    "duplicate sub": with_member(CLAIMS, '"sub": "admin"'),
-    "duplicate with an escape": with_member(CLAIMS, '"s\\u0075b": "admin"'),
-    "duplicate, nested": with_member(CLAIMS, '"x": {"a": 1, "a": 2}'),
-    "duplicate in a list": with_member(CLAIMS, '"x": [{"a": 1, "a": 2}]'),
-    "UTF-16": json.dumps(CLAIMS).encode("utf-16"),
-    "UTF-16 without mark": json.dumps(CLAIMS).encode("utf-16-le"),
-    "byte order mark": b"\xef\xbb\xbf" + json.dumps(CLAIMS).encode(),
-    "not UTF-8": json.dumps(CLAIMS).encode().replace(b"reyes", b"\xff\xfe"),
-    "overlong UTF-8": json.dumps(CLAIMS).encode().replace(b"reyes", b"\xc0\x80"),
-    "list": json.dumps([CLAIMS]).encode(),
-    "null": b"null",
-    "trailing text": json.dumps(CLAIMS).encode() + b"x",
-    "two objects": json.dumps(CLAIMS).encode() * 2,
-    "NaN": with_member(CLAIMS, '"x": NaN'),
-    "Infinity": with_member(CLAIMS, '"x": -Infinity'),
-    "fraction": with_member(CLAIMS, '"x": 1.5'),
-    "exponent": with_member(CLAIMS, '"x": 1e308'),
-    "huge integer": with_member(CLAIMS, '"x": ' + "9" * 4000),
-    "2^53": with_member(CLAIMS, f'"x": {2**53}'),
-    "nested 9 deep": with_member(CLAIMS, '"x": ' + "[" * 9 + "]" * 9),
-    "many containers": with_member(CLAIMS, '"x": [' + "[]," * 100 + "[]]"),
-    "NUL in sub": json.dumps(ALFA.claims(sub="a\x00b")).encode(),
-    "control in sub": json.dumps(ALFA.claims(sub="a\x1bb")).encode(),
-    "lone surrogate in sub": json.dumps(ALFA.claims(sub="a\ud800b")).encode(),
-    "direction override in sub": json.dumps(ALFA.claims(sub="a\u202eb")).encode(),
-    "raw control": json.dumps(CLAIMS).encode().replace(b"reyes", b"re\x01es"),
-    "NUL in a member's name": with_member(CLAIMS, '"a\\u0000": 1'),
-    "string of 513": json.dumps(ALFA.claims(x="a" * 513)).encode(),
-}
-
-
-@pytest.mark.parametrize("case", PAYLOADS)
-def test_odd_payloads_are_malformed_although_signed(tokens: TokenVerifier, case: str) -> None:
-    assert reason(tokens, ALFA.sign(PAYLOADS[case])) == "TOKEN_MALFORMED"
-
-
-@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_nesting_100_000_deep_is_refused_at_once(opening: bytes) -> None:
-    token = compact(b"{}", opening * 100_000, lambda _: b"x")
-    for sample in (token, compact(opening * 1000, b"{}", lambda _: b"x")):
-        began = time.perf_counter()
-        with pytest.raises(IdentityError, match="TOKEN_MALFORMED"):
-            read_token(sample)
-        assert time.perf_counter() - began < 0.1
-
-
-REQUIRED = sorted(CLAIMS)
+CLAIMS = sorted(ALFA.claims())
+REQUIRED = [name for name in CLAIMS if name != "nbf"]
 WRONG: list[tuple[str, Any]] = [
     *((name, ABSENT) for name in REQUIRED),
-    *((name, None) for name in REQUIRED),
-    *((name, {}) for name in REQUIRED),
-    *((name, True) for name in REQUIRED),
-    *((name, "") for name in REQUIRED),
-    *((name, 5) for name in REQUIRED if name not in {"iat", "nbf", "exp"}),
+    *((name, None) for name in CLAIMS),
+    *((name, {}) for name in CLAIMS),
+    *((name, True) for name in CLAIMS),
+    *((name, "") for name in CLAIMS),
+    *((name, 5) for name in CLAIMS if name not in {"iat", "nbf", "exp"}),
     *((name, []) for name in ("iss", "sub", "aud", "iat", "nbf", "exp", "jti", "cnf", "clearance")),
     *((name, str(NOW)) for name in ("iat", "nbf", "exp")),
     *((name, -1) for name in ("iat", "nbf", "exp")),
     *((name, 0) for name in ("iat", "nbf", "exp")),
+    *((name, 2**53 - 1) for name in ("iat", "nbf", "exp")),
     *((name, [1]) for name in ("roles", "purposes", "nationalities")),
     *((name, [""]) for name in ("roles", "purposes", "nationalities")),
     *((name, ["a", "a"]) for name in ("roles", "purposes", "nationalities")),
@@ -279,6 +126,7 @@ WRONG: list[tuple[str, Any]] = [
     ("cnf", {"x5t#S256": encode_segment(ALFA.thumbprint), "jkt": "x"}),
     ("cnf", {"jkt": encode_segment(ALFA.thumbprint)}),
     ("cnf", encode_segment(ALFA.thumbprint)),
+    *(("client_id", value) for value in (None, "", 5, [], " gateway", "a" * 256)),
     ("act", None),
     ("act", "o.reyes"),
     ("act", {}),
@@ -288,11 +136,6 @@ WRONG: list[tuple[str, Any]] = [
     ("act", {"sub": "a", "act": None}),
     ("act", {"sub": "a", "act": {"sub": "b", "act": {"sub": "c", "act": {"sub": "d"}}}}),
 ]
-
-
-def _label(each: object) -> str:
-    """The same in every process: test runners that share the work compare the names."""
-    return "ABSENT" if type(each) is object else str(each)[:40]
 
 
 @pytest.mark.parametrize(("claim", "value"), WRONG, ids=_label)
@@ -348,6 +191,11 @@ class TestTime:
         else:
             assert reason(tokens, token) == "TOKEN_EXPIRED"
 
+    def test_without_not_before_it_begins_when_it_was_issued(self, tokens: TokenVerifier) -> None:
+        assert reason(tokens, ALFA.token(nbf=ABSENT, iat=NOW + 6)) == "TOKEN_EXPIRED"
+        assert reason(tokens, ALFA.token(nbf=ABSENT, iat=NOW - 1)) == "TOKEN_INVALID"
+        assert reason(tokens, ALFA.token(nbf=ABSENT, exp=NOW)) == "TOKEN_INVALID"
+
     def test_not_before_counts_as_well_as_issued_at(self, tokens: TokenVerifier) -> None:
         assert reason(tokens, ALFA.token(nbf=NOW + 6)) == "TOKEN_EXPIRED"
         assert reason(tokens, ALFA.token(iat=NOW + 6)) == "TOKEN_EXPIRED"
@@ -365,12 +213,12 @@ class TestOnBehalfOf:
 
 
 class TestState:
-    def test_a_removed_issuer_key_ends_accepted_tokens(self, clock: SetClock, tmp_path: Path) -> None:
+    def test_a_removed_issuer_ends_accepted_tokens(self, clock: SetClock, tmp_path: Path) -> None:
         issuers = Issuers([ALFA.entry(tmp_path)])
         tokens = TokenVerifier(issuers, AUDIENCE, clock)
         token = ALFA.token()
         assert tokens.check(token, ALFA.peer)
-        issuers.replace([])
+        issuers.drop(ALFA.issuer)
         assert reason(tokens, token) == "ISSUER_NOT_ALLOWED"
 
     def test_the_cache_is_bounded_and_refusals_are_not_in_it(self, clock: SetClock, tmp_path: Path) -> None:
@@ -399,10 +247,3 @@ def test_no_message_repeats_what_the_token_says(tokens: TokenVerifier) -> None:
         with pytest.raises(IdentityError) as caught:
             tokens.check(ALFA.token(**changes), ALFA.peer)
         assert "SECRETVALUE" not in str(caught.value)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=200) | st.binary(max_size=200).map(lambda each: f"{encode_segment(each)}.e30.AA"))
-def test_any_text_is_a_typed_refusal(token: str) -> None:
-    with pytest.raises(IdentityError, match="TOKEN_MALFORMED"):
-        read_token(token)

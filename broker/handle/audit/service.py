@@ -91,9 +91,11 @@ class AuditHandlers:
     def _scoped(self, call: Call, query: AuditQuery) -> AuditQuery | None:
         """The query within the caller's scope; None where nothing of it lies within."""
         own = str(call.caller.agency)
+        # Whoever was dismissed a moment ago is decided on again, not served from a former grant.
+        self._store.require_current(call.grant)
         agency = self._store.agency(own)
-        # The role alone would let any agency's issuer make an inspector: the directory says whose inspectors count.
-        if INSPECTOR in call.caller.roles and agency is not None and agency.inspectorate:
+        # Of a role that counts by appointment the grant holds what counts; and the directory says whose inspectors do.
+        if INSPECTOR in call.grant.roles and agency is not None and agency.inspectorate:
             return query
         foreign = query.record_id is not None and self._store.owner(query.record_id) != own
         # Another agency's case reference is sealed: a hit would confirm a guess at it.

@@ -12,6 +12,7 @@ from broker.domain.caller import Caller
 from broker.domain.directory import Agency, AgencyFacts
 from broker.domain.errors import HiddenError
 from broker.handle.cursor import Cursors, query_digest
+from broker.handle.times import timestamp
 from broker.store.store import Store
 from entente.common.v1 import exchange_pb2
 from entente.directory.v1 import directory_pb2, directory_service_pb2
@@ -23,10 +24,14 @@ Capabilities = Callable[[Caller], Awaitable[Sequence[tuple[str, bool, tuple[str,
 
 
 class DirectoryHandlers:
-    """The handlers, named after their methods. `capabilities` asks policy what a caller may do."""
+    """The handlers, named after their methods. `capabilities` asks policy what a caller may do; `appointed_roles` are
+    those that count by appointment alone."""
 
-    def __init__(self, store: Store, cursors: Cursors, capabilities: Capabilities) -> None:
+    def __init__(
+        self, store: Store, cursors: Cursors, capabilities: Capabilities, appointed_roles: frozenset[str]
+    ) -> None:
         self._store, self._cursors, self._capabilities = store, cursors, capabilities
+        self._appointed_roles = appointed_roles
 
     async def who_am_i(self, call: Call) -> Answer:
         """The caller, as certificate and token say; the agency's compartments and partners, as the directory says."""
@@ -42,6 +47,9 @@ class DirectoryHandlers:
             expire_time=Timestamp(seconds=caller.expires_at),
             compartments=sorted(facts.agency.compartments) if facts is not None else (),
             partners=self._partners(facts) if facts is not None else (),
+            unappointed_roles=sorted((caller.roles & self._appointed_roles) - call.grant.roles),
+            broker_time=timestamp(self._store.clock.now_us()),
+            certificate_expire_time=Timestamp(seconds=caller.certificate_expires_at),
         )
         for path, allowed, purposes, rule in await self._capabilities(caller):
             response.capabilities.add(

@@ -22,7 +22,7 @@ from entente.report.v1 import report_pb2, report_service_pb2
 # With its receipt, a batch stays under the wire's 256 KiB; only a single large report goes above it.
 BATCH_BYTES = 200_000
 BATCH_CHANGES = 64
-# Another process's commits ring no bell here: look anyway this often.
+# The bell rings at this process's commits, and within a look of the watch at every other's. Look anyway this often.
 LOOK_SECONDS = 1.0
 
 

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("revocation_id"),
     )
     op.create_index("revocation_seq", "revocation", ["seq"], unique=False)
+    op.create_index("revocation_subject", "revocation", ["kind", "subject"], unique=False)
     op.create_table(
         "issuer",
         sa.Column("url", sa.String(length=255), nullable=False),
@@ -67,6 +68,7 @@ def upgrade() -> None:
         sa.Column("proposal_id", sa.String(length=32), nullable=False),
         sa.Column("seq", _SEQ, nullable=False),
         sa.Column("change", sa.LargeBinary(), nullable=False),
+        sa.Column("agency", sa.String(length=200), nullable=False),
         sa.Column("key_fingerprint", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("proposer_agency", sa.String(length=200), nullable=False),
