@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format proto baseline bench lock clean
+.PHONY: help demo test attack fuzz check format proto baseline bench lock clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,15 @@ demo: $(READY) ## five parties exchange reports; each sees its own fields; an au
 
 test: $(READY) ## every test: unit, contract, policy on both engines, flows over TLS
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+attack: $(READY) ## the attack suite and an outside TLS judge against a broker of its own
+	$(BIN)/python -m tests.attacks.suite
+
+# For each target.
+SECONDS ?= 60
+
+fuzz: $(READY) ## fuzz what reads tokens, keys, certificates and metadata; SECONDS=60 for each
+	set -e; for target in token keys certificate metadata; do $(BIN)/python -m tests.fuzz $$target $(SECONDS); done
 
 check: $(READY) ## format, lint, types, imports, protos, classes, policies, generated code
 	$(BIN)/ruff format --check .
@@ -52,6 +61,7 @@ baseline: $(READY) ## accept the present protos and classes as the released cont
 
 bench: $(READY) ## the whole pipeline against a bare mTLS call, side by side
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.revocation
 
 lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra broker --group dev --universal --python-version 3.11 \

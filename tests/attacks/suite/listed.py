@@ -1,0 +1,48 @@
+"""The authorities of the chain cases, and the revocation list of each: right, or wrong in one way.
+
+The broker wants a current list of every authority above a certificate, so that even a good chain needs its lists.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support import forged
+from tests.support.forged import DAY, Issuer
+from tests.support.identities import ed25519_key, rsa_key
+
+# The serials that the second root's list names.
+REVOKED_LEAF, REVOKED_STEP = 0x5AD1EAF, 0x5AD57E9
+UNLISTED, STALE, FUTURE, OLD, FORGED = "unlisted", "stale list", "future list", "old list", "forged list"
+
+
+@cache
+def curve_key(curve: type[ec.EllipticCurve]) -> ec.EllipticCurvePrivateKey:
+    """One key for each curve."""
+    return ec.generate_private_key(curve())
+
+
+def _authorities() -> list[tuple[str, Any]]:
+    """Every authority of a chain that must pass, or that must fail for another reason than its list."""
+    named = ["step 0", "step 1", "limited", "constrained", "cross", "odd step", "too low"]
+    keys = [rsa_key(2048), curve_key(ec.SECP384R1), ed25519_key("step")]
+    plain = [(name, forged.p256(f"authority {name}")) for name in named] + [("cross", forged.p256("cross"))]
+    return plain + [("odd step", key) for key in keys]
+
+
+def revocation_lists(upper: Issuer) -> bytes:
+    """All lists, in PEM."""
+    lists = [forged.revocation_list(upper, REVOKED_LEAF, REVOKED_STEP)]
+    lists += [forged.revocation_list(Issuer(forged.common_name(name), key, b"")) for name, key in _authorities()]
+    lists.append(forged.revocation_list(_issuer(STALE), begins=-2 * DAY, ends=-DAY))
+    lists.append(forged.revocation_list(_issuer(FUTURE), begins=DAY, ends=2 * DAY))
+    lists.append(forged.revocation_list(_issuer(OLD), begins=-300 * DAY, ends=300 * DAY))
+    lists.append(forged.revocation_list(_issuer(FORGED), key=forged.p256("forger")))
+    return b"".join(lists)
+
+
+def _issuer(name: str) -> Issuer:
+    return Issuer(forged.common_name(name), forged.p256(f"authority {name}"), b"")
