@@ -42,6 +42,7 @@ from broker.identify.certificate import CertificateProfile
 from broker.identify.issuer_feed import IssuerFeed, Refreshing
 from broker.identify.issuers import IssuerEntry, Issuers
 from broker.identify.key_cache import KeyCache
+from broker.identify.list_numbers import ListNumbers
 from broker.identify.material import TlsFiles, TlsMaterial
 from broker.identify.probing import require_registrable
 from broker.identify.requests import read_certificate, read_request
@@ -245,7 +246,9 @@ class Broker:
 def _material(config: Config, clock: Clock) -> TlsMaterial:
     tls = config.tls
     files = TlsFiles(tls.certificate, tls.key, tls.roots, tls.revocation_lists)
-    return TlsMaterial(files, config.broker.trust_domains, oldest_hours=tls.revocation_list_hours, clock=clock)
+    numbers = ListNumbers(config.broker.data / "lists")
+    domains, hours = config.broker.trust_domains, tls.revocation_list_hours
+    return TlsMaterial(files, domains, oldest_hours=hours, clock=clock, numbers=numbers)
 
 
 def _profile(config: Config, clock: Clock, material: TlsMaterial, expiry: Expiry) -> CertificateProfile:

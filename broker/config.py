@@ -161,7 +161,7 @@ def load(path: Path) -> Config:
     known = {section.name for section in fields(Config)}
     if unknown := set(raw) - known:
         raise ConfigError(f"{path}: unknown section {sorted(unknown)[0]!r}; known are {sorted(known)}")
-    base = path.parent
+    base = path.absolute().parent
     config = Config(
         broker=_section(path, base, "broker", BrokerSection, raw.get("broker", {})),
         tls=_section(path, base, "tls", TlsSection, raw.get("tls", {})),

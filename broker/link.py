@@ -80,6 +80,7 @@ class Link:
             if not write.done():
                 await asyncio.wait((write,), timeout=GRACE_SECONDS)
             if not write.done():
+                self._wire.cut_off()
                 raise asyncio.CancelledError
             write.result()
         finally:
@@ -102,9 +103,14 @@ class Link:
         """Stop reading and timing. What was not acknowledged may or may not have arrived."""
         for _, size in self._unacknowledged:
             self._recorder.handed_over(self._visit, "CANCELLED", size)
-        self._reader.cancel()
         if self._overdue is not None:
             self._overdue.cancel()
+        # What ended it has frames, and they hold this link. Held by it in turn, the call would wait for the garbage
+        # collector to be let go, and its client, where it was cut off, to learn of it.
+        self._reader.cancel()
+        del self._reader
+        if self.failure is not None:
+            self.failure.__traceback__ = None
 
     async def _change_or(self, work: asyncio.Future[Any]) -> None:
         """Wait for the work, or for anything else to happen."""

@@ -108,9 +108,11 @@ class Pipeline:
             await self.decide(visit, rule)
             if rule.write:
                 await self.recorder.intent(visit)
+                # The message may have been long in coming: who was revoked meanwhile changes nothing any more.
+                self.identifier.require_for_release(visit.known_caller, wire.auth_context)
             try:
-                answer = self.handlers[rule.path](visit.call(request))
-                answer = answer if isinstance(answer, Answer) else await answer
+                made = self.handlers[rule.path](visit.call(request))
+                answer = made if isinstance(made, Answer) else await made
             except StaleGrantError:
                 await self.decider.refresh()
                 continue
@@ -141,9 +143,8 @@ class Pipeline:
         return message
 
     async def defect(self, visit: Visit, defect: Exception) -> RefusedError:
-        """An exception that nobody expected: INTERNAL with the exchange id and nothing more."""
+        """Nobody expected it: INTERNAL with the exchange id and nothing more."""
         self.recorder.note_defect(visit, defect)
-        internal = BrokerError(
-            "INTERNAL", "the broker failed; quote the exchange id", detail=f"{type(defect).__name__}: {defect}"
-        )
+        detail = f"{type(defect).__name__}: {defect}"
+        internal = BrokerError("INTERNAL", "the broker failed; quote the exchange id", detail=detail)
         return await self.recorder.refused(visit, internal, StatusCode.INTERNAL)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf import any_pb2
@@ -140,12 +140,14 @@ def _closer(pipeline: Pipeline, context: Context) -> Callable[[Visit, int], None
     """Called when an answer is released: its outcome is what gRPC says of it in the end."""
 
     def released(visit: Visit, size: int) -> None:
-        def ended(call: Any) -> None:
+        def ended(_: Any) -> None:
             code = "CANCELLED" if call.cancelled() else "OK"
             pipeline.recorder.handed_over(visit, code, size)
 
-        done: Any = ended
-        context.add_done_callback(done)
+        task, call = asyncio.current_task(), cast(Any, context)
+        assert task is not None
+        # Not the context's own callbacks: they and the context would hold one another (`Wire.on_end`).
+        task.add_done_callback(ended)
 
     return released
 

@@ -7,16 +7,24 @@ whose loop decodes the path and starts the handler. Only a dispatcher dies of su
 client sees CANCELLED; nothing of it can be on record but a count), the calls under way go on, and another dispatcher
 takes over with those that wait.
 
-It leans on gRPC's classes below `grpc.aio`, because nothing above them sees a call before its path is decoded. A
-release of gRPC in which they differ fails `tests/unit/test_steady.py` and the attack suite.
+It leans on gRPC's classes below `grpc.aio`, because nothing above them sees a call before its path is decoded
+(docs/decisions/0013-steady-server.md).
+
+MUSTs:
+1. A call whose path cannot be read ends alone: the calls under way go on, and those that come are served.
+2. Before it accepts, every server loses a dispatcher and sees the next one take over. With a gRPC in which that does
+   not happen it does not start: it would serve unprotected.
+3. `cut_off` ends a call that nobody reads and gives its memory back. A handler that ends without a status does neither.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -24,16 +32,65 @@ from grpc._cython import cygrpc
 from grpc.aio import _server as aio
 
 Options = Sequence[tuple[str, Any]]
+# What gRPC's loop takes as little as a path that is not text.
+_NO_CALL = object()
+
+# It takes milliseconds.
+REHEARSAL_SECONDS = 10.0
+
+# gRPC's own task for the call under way, which holds the call until its client has closed it. Weak: the task holds the
+# context in which this is set.
+_holder: ContextVar[Callable[[], asyncio.Task[Any] | None]] = ContextVar("holder", default=lambda: None)
+
+
+class UnsteadyError(RuntimeError):
+    """This gRPC is not the one that this module was written for; the message says what to do."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"grpcio {grpc.__version__} does not work as this broker needs ({why}): any client could end the whole "
+            "server. Install the grpcio that pyproject.toml names for the broker."
+        )
+
+
+def cut_off() -> None:
+    """Reset the present call: its client, which takes nothing, gets no status. What it carries is let go."""
+    holder = _holder.get()()
+    if holder is not None:
+        holder.cancel()
 
 
 def steady_server(options: Options, dropped: Callable[[], None]) -> grpc.aio.Server:
-    """As `grpc.aio.server(options=options)`. `dropped` is told of each call whose path cannot be read."""
+    """As `grpc.aio.server(options=options)`. `dropped` is told of each call whose path cannot be read.
+
+    Raises UnsteadyError, as does the server's `start`.
+    """
     # Not by its own __init__, which would make the server that is replaced here.
     server: Any = aio.Server.__new__(aio.Server)
-    server._loop = cygrpc.get_working_loop()
-    server._server = _Acceptor(server._loop, tuple(options), dropped)
+    try:
+        server._loop = cygrpc.get_working_loop()
+        server._server = _Acceptor(server._loop, tuple(options), dropped)
+    except (AttributeError, TypeError) as error:
+        raise UnsteadyError(str(error)) from error
     made: grpc.aio.Server = server
     return made
+
+
+class _Loop:
+    """The event loop as a dispatcher gets it: each call's handler can tell which task of gRPC's holds the call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.create_future = loop.create_future
+
+    def create_task(self, work: Any, **named: Any) -> asyncio.Task[Any]:
+        # The handler's task is made by the holder's, and inherits what is set here.
+        if (holder := asyncio.current_task()) is not None:
+            _holder.set(weakref.ref(holder))
+        return self._loop.create_task(work, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
 
 
 class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
@@ -45,6 +102,7 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
         self._dropped = dropped
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._dispatcher: _Dispatcher | None = None
+        self._accepting = asyncio.Event()
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         # Also called by gRPC's own constructor, before this one's fields are there.
@@ -55,9 +113,23 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
         """Generated code registers its methods twice; they are answered by their generic handler."""
 
     async def start(self) -> None:
-        self._dispatcher = _Dispatcher(self._event_loop, self._handlers, deque(), self._died)
-        await self._dispatcher.start()
-        await super().start()
+        try:
+            async with asyncio.timeout(REHEARSAL_SECONDS):
+                await self._rehearse()
+                await super().start()
+                await self._accepting.wait()
+        except TimeoutError:
+            raise UnsteadyError("its server does not go on after a call that cannot be read") from None
+
+    async def _rehearse(self) -> None:
+        """Lose the first dispatcher as a path that cannot be read would, and see the next one wait for calls."""
+        first = self._dispatcher = _Dispatcher(self._event_loop, self._handlers, deque(), self._succeed)
+        await first.start()
+        await first.ready.wait()
+        first.offer(_NO_CALL)
+        while self._dispatcher is first:  # noqa: ASYNC110 - a few turns, and no event could tell more
+            await asyncio.sleep(0)
+        await self._dispatcher.ready.wait()
 
     async def shutdown(self, grace: float | None) -> None:
         await super().shutdown(grace)
@@ -69,6 +141,7 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
 
     async def _hand_over(self) -> None:
         """Ends with gRPC's own exception, when the server is shut down."""
+        self._accepting.set()
         while True:
             # Not kept in a name: what holds a call that was dropped keeps its client waiting.
             self._offer(await self._request_call())
@@ -79,6 +152,9 @@ class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
 
     def _died(self, waiting: deque[Any]) -> None:
         self._dropped()
+        self._succeed(waiting)
+
+    def _succeed(self, waiting: deque[Any]) -> None:
         successor = _Dispatcher(self._event_loop, self._handlers, waiting, self._died)
         self._dispatcher = successor
         successor.begin()
@@ -94,12 +170,13 @@ class _Dispatcher(cygrpc.AioServer):  # type: ignore[misc]
         waiting: deque[Any],
         died: Callable[[deque[Any]], None],
     ) -> None:
-        super().__init__(loop, None, tuple(handlers), (), (), None)
+        super().__init__(_Loop(loop), None, tuple(handlers), (), (), None)
         self._event_loop = loop
         self._waiting = waiting
         self._died = died
         self._next: asyncio.Future[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.ready = asyncio.Event()
 
     def begin(self) -> None:
         """`start`, without waiting for it: what is offered meanwhile waits."""
@@ -114,6 +191,7 @@ class _Dispatcher(cygrpc.AioServer):  # type: ignore[misc]
 
     def _make_request_call_future(self, _: bytes | None) -> asyncio.Future[Any]:
         self._next = self._event_loop.create_future()
+        self.ready.set()
         if self._waiting:
             self._next.set_result(self._waiting.popleft())
         return self._next
@@ -133,7 +211,7 @@ class _Dispatcher(cygrpc.AioServer):  # type: ignore[misc]
 
     async def _retire(self) -> None:
         """Give its memory back. The first attempt ends with what the loop died of, the second does the rest."""
-        with contextlib.suppress(UnicodeDecodeError):
+        with contextlib.suppress(UnicodeDecodeError, TypeError):
             await self.shutdown(None)
         await self.shutdown(None)
 

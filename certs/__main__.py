@@ -141,11 +141,12 @@ def token(
 
 @app.command()
 def network(
-    directory: Folder,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The network's folder.")],
     listen: Annotated[str, typer.Option(help="Where the broker will listen.")] = "127.0.0.1:8443",
+    workers: Annotated[int, typer.Option(help="For `serve --workers`: clients get every log's key.", min=1)] = 1,
 ) -> None:
     """Make a whole development network: authority, broker, five parties, and a profile for each person."""
-    made = _attempt(lambda: create_network(directory, listen))
+    made = _attempt(lambda: create_network(directory, listen, workers=workers))
     typer.echo(made.broker_config)
     typer.echo(made.client_config)
 

@@ -29,7 +29,8 @@ class Peer:
     """A certificate that passed the profile.
 
     `thumbprint` is the SHA-256 of the DER leaf (32 bytes); `authorities` are those of the authorities above it, nearest
-    first, the root last; `not_after`, in epoch seconds, is when the first of all of them ends.
+    first, the root last; `not_after`, in epoch seconds, is when the first of all of them ends. `twins` are thumbprints
+    too, of the same certificates with another spelling of their signature: whoever is one of them is the other.
     """
 
     agency: AgencyId
@@ -38,6 +39,7 @@ class Peer:
     serial: str
     not_after: int
     authorities: tuple[bytes, ...] = ()
+    twins: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Caller:
 
     The organisation comes from the certificate alone; `on_behalf_of` from the token's `act` chain, outermost first.
     `roles` are the token's words; which of them count here is the grant's to say (`Grant.roles`).
-    `expires_at` (epoch seconds) is the earlier of token and certificate, `certificate_expires_at` the latter's own.
+    `expires_at` (epoch seconds) is the first second at which token or certificate no longer counts;
+    `certificate_expires_at` the last at which the certificate does.
     `issuer_key` is the fingerprint of the key that signed the token; `client` the program that it was issued to, empty
     where the token does not say. A workload that acts by itself, without a person, is its own user: `user` and `client`
     are the same.

@@ -44,6 +44,7 @@ from broker.identify.leaf import check_leaf, guarded, invalid
 from broker.identify.path import LONGEST_CHAIN, NoPathError, Path, find_path
 from broker.identify.revocation_list import SKEW_SECONDS, RevocationLists
 from broker.identify.roots import RootSet, TrustRoots
+from broker.identify.signatures import twin_thumbprint
 
 LARGEST_LEAF_PEM = 8 * 1024
 LARGEST_CHAIN_PEM = 16 * 1024
@@ -129,6 +130,7 @@ class CertificateProfile:
             f"{leaf.serial_number:x}",
             not_after=min(_seconds(each.not_valid_after_utc) for each in path.whole),
             authorities=tuple(each.fingerprint(hashes.SHA256()) for each in path.authorities),
+            twins=tuple(filter(None, (twin_thumbprint(below, above) for below, above in pairwise(path.whole)))),
         )
         return _Verdict(peer, max(_seconds(each.not_valid_before_utc) for each in path.whole), lists)
 

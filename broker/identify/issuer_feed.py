@@ -178,12 +178,12 @@ class IssuerFeed:
         entry, lease = source.entry, source.lease
         assert lease is not None
         require_issuer_url(entry.url)
-        self._issuers.put(Issuer(entry.url, entry.agency, {}, lease))
+        self._issuers.put(Issuer(entry.url, entry.agency, {}, lease, published=True))
         remembered = self._cache.load(entry)
         if remembered is None:
             return
         try:
-            self._issuers.put(Issuer(entry.url, entry.agency, remembered.keys, lease))
+            self._issuers.put(Issuer(entry.url, entry.agency, remembered.keys, lease, published=True))
             lease.confirm(remembered.fetched_us)
         except ValueError as error:
             self._complain(source, str(error))
@@ -254,7 +254,7 @@ class IssuerFeed:
             content = await self._fetcher.fetch(entry.jwks_uri, entry.ca)
             if self._sources.get(entry.url) is not source:
                 return
-            self._issuers.put(Issuer(entry.url, entry.agency, read_key_set(content), lease))
+            self._issuers.put(Issuer(entry.url, entry.agency, read_key_set(content), lease, published=True))
             lease.confirm(asked_us)
             self._praise(source)
             await asyncio.to_thread(self._cache.save, entry, content, asked_us)

@@ -1,7 +1,9 @@
 """Which issuer may speak for which agency, and with which keys.
 
 MUSTs:
-1. An issuer speaks for exactly one agency, and no two issuers share a key: one agency could sign as the other.
+1. An issuer speaks for exactly one agency. No two issuers are given one key, by file or by registration: one agency
+   could sign as the other. What a URL publishes is its owner's word alone: a copy of another's public key signs
+   nothing, and must not take the key away from whoever holds it.
 2. Its keys come from where an operator or an approved registration says, never from a place that a token names.
 3. Whoever collides with an issuer in force is refused for itself alone; the others stay as they are.
 4. What is in force is one immutable set. Another set has another generation, and ends what was accepted under the old.
@@ -10,7 +12,7 @@ Does not: fetch, or watch files; `issuer_feed` does, and puts here what it finds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,12 +44,14 @@ class IssuerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An issuer with its keys by `kid`. With a lease the keys count only while it holds."""
+    """An issuer with its keys by `kid`. With a lease the keys count only while it holds; `published`: they are whatever
+    its URL publishes."""
 
     url: str
     agency: AgencyId
     keys: Mapping[str, IssuerKey]
     lease: Lease | None = None
+    published: bool = False
     fingerprints: frozenset[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,8 +87,10 @@ class Issuers:
     def put(self, issuer: Issuer) -> None:
         """One issuer, new or with other keys. Raises ValueError where it collides, and changes nothing then."""
         require_issuer_url(issuer.url)
-        self.require_admissible(issuer)
         before = self._current.by_url.get(issuer.url)
+        _require_same_agency(issuer, before)
+        if not issuer.published:
+            _require_unlike(issuer, [other for other in self._current.by_url.values() if not other.published])
         if before is None or before.lease is not issuer.lease or _differs(before, issuer):
             self._swap({**self._current.by_url, issuer.url: issuer})
 
@@ -94,20 +100,21 @@ class Issuers:
             self._swap({other: issuer for other, issuer in self._current.by_url.items() if other != url})
 
     def require_admissible(self, issuer: Issuer) -> None:
-        """MUST 1 against those in force. Raises ValueError."""
-        before = self._current.by_url.get(issuer.url)
-        if before is not None and before.agency != issuer.agency:
-            raise ValueError("this issuer speaks for another agency already")
-        _require_unlike(issuer, self._current.by_url)
+        """MUST 1 for a new one, against all that are in force: people look into it. Raises ValueError."""
+        _require_same_agency(issuer, self._current.by_url.get(issuer.url))
+        _require_unlike(issuer, self._current.by_url.values())
 
     def _swap(self, by_url: Mapping[str, Issuer]) -> None:
         self._current = IssuerSet(self._current.generation + 1, by_url)
 
 
 def require_issuer_url(url: str) -> None:
-    """Raises ValueError."""
-    if not url.startswith("https://") or not len("https://") < len(url) <= LONGEST_NAME:
-        raise ValueError(f"issuer {url}: an issuer is an https URL (RFC 9068 section 2.2, RFC 8414)")
+    """An issuer is an https URL with a host, and nothing that could make it look like another's. Raises ValueError."""
+    shown = url.isascii() and not any(char <= " " or char in '\\"<>@?#\x7f' for char in url)
+    if not url.startswith("https://") or not len("https://") < len(url) <= LONGEST_NAME or not shown:
+        raise ValueError(
+            f"issuer {url!a}: an issuer is an https URL in ASCII, without user, query or fragment (RFC 8414 section 2)"
+        )
 
 
 def load(entry: IssuerEntry) -> Issuer:
@@ -123,8 +130,13 @@ def load(entry: IssuerEntry) -> Issuer:
         raise IssuerFileError(f"{entry.jwks}: {error}") from error
 
 
-def _require_unlike(issuer: Issuer, others: Mapping[str, Issuer]) -> None:
-    for other in others.values():
+def _require_same_agency(issuer: Issuer, before: Issuer | None) -> None:
+    if before is not None and before.agency != issuer.agency:
+        raise ValueError("this issuer speaks for another agency already")
+
+
+def _require_unlike(issuer: Issuer, others: Iterable[Issuer]) -> None:
+    for other in others:
         if other.url != issuer.url and not issuer.fingerprints.isdisjoint(other.fingerprints):
             raise ValueError("one of its keys already belongs to another issuer")
 

@@ -3,16 +3,16 @@
 A list MUST:
  1. lie in a file of at most `LARGEST_FILE` bytes, which holds one in DER, or up to `MOST_LISTS` in PEM, and nothing
     else; and have at most `MOST_ENTRIES` entries;
- 2. be of version 2, with a list number, and a next update after this update;
+ 2. be of version 2, with a list number of at most 20 bytes, and a next update after this update;
  3. have no critical extension, no issuing distribution point and no entry extension that is critical: a partitioned,
     indirect or delta list is refused, for what it leaves out would pass as not revoked;
  4. bear the authority's own name, and be signed strongly, with the key of an authority that may sign lists;
  5. be current at every call: not from the future (`SKEW_SECONDS` are allowed), not past its next update, and not older
     than the broker's own limit;
- 6. never give way to one of the same authority with a lower number.
+ 6. have no lower number than any that its authority signed and that counted before, over restarts (`list_numbers`).
 Of several that are signed by one authority, the one with the highest number counts.
 
-Does not: fetch lists, or remember numbers over a restart (after one, a former list is bounded by MUST 5 alone).
+Does not: fetch lists.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from broker.identify.issuing import may_sign_lists
-from broker.identify.signatures import has_issuer_key, signed_strongly
+from broker.identify.list_numbers import ListNumbers
+from broker.identify.signatures import has_issuer_key
+from broker.identify.signed_bytes import SignedBytes
 
 LARGEST_FILE = 5 * 1024 * 1024
 MOST_LISTS = 64
@@ -56,8 +57,8 @@ class RevocationList:
     this_update: int
     next_update: int
     serials: frozenset[int]
-    signed: x509.CertificateRevocationList = field(repr=False)
-    # By authority: checking a signature over megabytes takes a tenth of a second, which no call may wait for twice.
+    signed: SignedBytes = field(repr=False)
+    # By authority: no call waits twice for the same answer.
     _signers: dict[bytes, bool] = field(default_factory=dict, repr=False)
 
     def until(self, oldest_seconds: int) -> int:
@@ -65,7 +66,7 @@ class RevocationList:
         return min(self.next_update, self.this_update + oldest_seconds)
 
     def is_signed_by(self, authority: x509.Certificate) -> bool:
-        """MUST 4. Remembered, so that it can be asked in a thread before the list is in force."""
+        """MUST 4. A few milliseconds for the largest; remembered."""
         thumbprint = authority.fingerprint(hashes.SHA256())
         known = self._signers.get(thumbprint)
         if known is None:
@@ -77,12 +78,7 @@ class RevocationList:
     def _check_signature(self, authority: x509.Certificate) -> bool:
         if authority.subject.public_bytes() != self.issuer or not may_sign_lists(authority):
             return False
-        if not has_issuer_key(authority) or not signed_strongly(self.signed):
-            return False
-        try:
-            return self.signed.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            return False
+        return has_issuer_key(authority) and self.signed.hold_under(authority.public_key())
 
 
 def read_lists(content: bytes) -> tuple[RevocationList, ...]:
@@ -118,7 +114,7 @@ def _read(signed: x509.CertificateRevocationList) -> RevocationList:
         this_update=_seconds(signed.last_update_utc),
         next_update=_seconds(signed.next_update_utc),
         serials=frozenset(_serial(entry) for entry in signed),
-        signed=signed,
+        signed=SignedBytes.of(signed),
     )
 
 
@@ -132,8 +128,8 @@ def _numbered(extensions: x509.Extensions) -> tuple[int, bytes]:
             number = extension.value.crl_number
         elif isinstance(extension.value, x509.AuthorityKeyIdentifier):
             key = extension.value.key_identifier or b""
-    if number is None:
-        raise ListError("it has no list number")
+    if number is None or not 0 <= number < 2**160:
+        raise ListError("it has no list number of at most 20 bytes")
     return number, key
 
 
@@ -150,13 +146,6 @@ class ListSet:
     generation: int = 0
     by_issuer: dict[bytes, tuple[RevocationList, ...]] = field(default_factory=dict)
 
-    def require_no_step_back(self, candidate: RevocationList) -> None:
-        """Raises ListError where a list of the same authority's key with a higher number is in force (MUST 6)."""
-        in_force = self.by_issuer.get(candidate.issuer, ())
-        for held in () if candidate in in_force else in_force:
-            if held.key == candidate.key and held.number > candidate.number:
-                raise ListError(f"its number is {candidate.number}, but number {held.number} is in force already")
-
 
 class RevocationLists:
     """The lists in force. `replace` makes the next generation; `of` finds an authority's list.
@@ -164,25 +153,32 @@ class RevocationLists:
     Args:
         lists: what is in force at the start.
         oldest_hours: how old a list may be, whatever next update it names.
+        numbers: those that counted before.
     """
 
-    def __init__(self, lists: Iterable[RevocationList] = (), *, oldest_hours: int = 168) -> None:
+    def __init__(
+        self, lists: Iterable[RevocationList] = (), *, oldest_hours: int = 168, numbers: ListNumbers | None = None
+    ) -> None:
         self.oldest_seconds = oldest_hours * 3600
+        self.numbers = numbers or ListNumbers()
         self.current = ListSet()
         self.replace(lists)
 
     def replace(self, lists: Iterable[RevocationList]) -> None:
-        """All lists in force from now on. Raises ListError, and keeps the former ones, on a step back."""
+        """All lists in force from now on."""
         by_issuer: dict[bytes, tuple[RevocationList, ...]] = {}
         for each in sorted(lists, key=lambda one: one.number, reverse=True):
-            self.current.require_no_step_back(each)
             by_issuer[each.issuer] = (*by_issuer.get(each.issuer, ()), each)
         self.current = ListSet(self.current.generation + 1, by_issuer)
 
     def of(self, authority: x509.Certificate) -> RevocationList | None:
-        """The list of this authority, signed with its key; None when there is none."""
+        """The list of this authority, signed with its key; None when there is none, or only a former one (MUST 6)."""
         named = self.current.by_issuer.get(authority.subject.public_bytes(), ())
-        return next((each for each in named if each.is_signed_by(authority)), None)
+        found = next((each for each in named if each.is_signed_by(authority)), None)
+        if found is None or found.number < self.numbers.least(authority):
+            return None
+        self.numbers.note(authority, found.number)
+        return found
 
 
 def _seconds(moment: datetime) -> int:

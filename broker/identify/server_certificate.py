@@ -1,7 +1,7 @@
 """The server's own certificate and key, checked before a handshake uses them.
 
 Guarantees: the key is the first certificate's, is P-256, P-384 or RSA of 2048 to 8192 bits, each certificate that
-follows signed the one before it, and none has expired. A pair that is half renewed is refused.
+follows signed the one before it, and all are valid now. A pair that is half renewed is refused.
 `Offer` is what handshakes use: the pair, and the roots that clients' certificates must lead to.
 Does not: check the names in it, or that clients trust it.
 """
@@ -61,4 +61,6 @@ def read_pair(certificate_pem: bytes, key_pem: bytes, now: int) -> ServerPair:
     not_after = min(int(one.not_valid_after_utc.timestamp()) for one in chain)
     if not_after < now:
         raise ValueError("the server's certificate, or one above it, has expired; renew it")
+    if now < max(int(one.not_valid_before_utc.timestamp()) for one in chain):
+        raise ValueError("the server's certificate, or one above it, is not valid yet; put it in place when it is")
     return ServerPair(certificate_pem, key_pem, not_after)

@@ -1,5 +1,5 @@
 """Which keys and signature algorithms are strong enough, for certificates, revocation lists and token issuers
-alike.
+alike; and the one other spelling that an ECDSA signature has.
 
 P-256, Ed25519, or RSA of 2048 to 8192 bits with an exponent of at least 65537 (issuing authorities also P-384); signed
 with SHA-256 or longer. The upper bounds exist because verifying with a huge key is work that a stranger could order.
@@ -7,10 +7,13 @@ with SHA-256 or longer. The upper bounds exist because verifying with a huge key
 
 from __future__ import annotations
 
+import hashlib
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from broker.identify.roca import has_roca_structure
 
@@ -58,6 +61,30 @@ def signed_strongly(signed: x509.Certificate | x509.CertificateRevocationList) -
         return isinstance(signed.signature_hash_algorithm, _HASHES)
     except (UnsupportedAlgorithm, ValueError):
         return False
+
+
+def twin_thumbprint(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes | None:
+    """SHA-256 of the certificate with its ECDSA signature spelled the other way; None where there is no other.
+
+    Where (r, s) holds, (r, n - s) does too, and anybody can write it: a certificate that was revoked by its thumbprint
+    would come back under another. RSA and Ed25519 signatures have one spelling each.
+    """
+    key = issuer.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        return None
+    r, s = decode_dss_signature(certificate.signature)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    long_form = der[1] & 0x7F if der[1] & 0x80 else 0
+    signed = der[2 + long_form :].removesuffix(_bit_string(certificate.signature))
+    content = signed + _bit_string(encode_dss_signature(r, key.curve.group_order - s))
+    length = len(content).to_bytes((len(content).bit_length() + 7) // 8)
+    header = bytes([0x30, 0x80 | len(length)]) + length
+    return hashlib.sha256(header + content).digest()
+
+
+def _bit_string(signature: bytes) -> bytes:
+    # On the curves that an issuer may have, a signature is shorter than 128 bytes.
+    return bytes([0x03, 1 + len(signature), 0]) + signature
 
 
 def _has(certificate: x509.Certificate, curves: tuple[type[ec.EllipticCurve], ...]) -> bool:

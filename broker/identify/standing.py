@@ -1,8 +1,9 @@
 """Whether a peer and a caller still stand: nobody revoked them, and the broker can know it.
 
 MUSTs:
-1. What is revoked is refused at every call and every message of a stream; before anything is handed over, the registry
-   is asked once more (`glance`), so that nothing is handed over after a revocation was committed.
+1. What is revoked, however its signature is spelled, is refused at every call and every message of a stream; before
+   anything is handed over, the registry is asked once more (`glance`), so that nothing is after a revocation was
+   committed.
 2. Where nobody has confirmed for `OLDEST_SECONDS` that this is all that is revoked, everybody is refused: a feed that
    is lost must not keep a revoked caller alive.
 Does not: read the registry. `broker.watch` does, and calls `replace` and `confirm`.
@@ -72,7 +73,7 @@ class Standing:
                 "the broker cannot learn what is revoked, so it serves nobody; try again later",
                 detail=f"last confirmed {self._confirmed_us} us",
             )
-        if not self.current.certificates.isdisjoint((peer.thumbprint, *peer.authorities)):
+        if not self.current.certificates.isdisjoint((peer.thumbprint, *peer.authorities, *peer.twins)):
             raise IdentityError(
                 "CERTIFICATE_REVOKED",
                 "This certificate has been revoked. Ask your agency's administrator for a new one.",

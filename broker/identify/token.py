@@ -198,7 +198,7 @@ def _caller(claims: Claims, peer: Peer, key: IssuerKey) -> Caller:
         purposes=claims.purposes,
         issuer=claims.issuer,
         token_id=claims.token_id,
-        expires_at=min(claims.expires_at, peer.not_after),
+        expires_at=min(claims.expires_at, peer.not_after + 1),
         on_behalf_of=claims.on_behalf_of,
         certificate_expires_at=peer.not_after,
         issuer_key=key.fingerprint,

@@ -9,7 +9,8 @@ leaves, keys or scopes' meaning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Index,
     LargeBinary,
     MetaData,
@@ -31,8 +33,10 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 
 from broker.store.prepared import Prepared, driver_of
+from broker.store.writer import refused
 
 _metadata = MetaData()
 _entries = Table(
@@ -155,8 +159,8 @@ class AuditIndex:
         self._engine.dispose()
 
     def size(self) -> int:
-        """How many entries are in: the index of the next."""
-        with self._engine.connect() as connection:
+        """How many entries are in: the index of the next. Raises UnavailableError, as `search` does."""
+        with self._reading() as connection:
             newest = connection.execute(select(func.max(_entries.c.index))).scalar()
         return 0 if newest is None else int(newest) + 1
 
@@ -199,7 +203,7 @@ class AuditIndex:
         if cursor is not None:
             statement = statement.where(index < cursor if newest_first else index > cursor)
         statement = statement.order_by(index.desc() if newest_first else index).limit(limit)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [EntryRow(*row) for row in connection.execute(statement)]
 
     def open_releases(self, before_us: int, limit: int = 1000) -> list[str]:
@@ -226,6 +230,15 @@ class AuditIndex:
         )
         with self._engine.connect() as connection:
             return [str(row[0]) for row in connection.execute(statement)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Another worker may be making the file just now, or be gone with it."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise refused(error) from error
 
     def dump(self) -> list[tuple[Any, ...]]:
         """Every row of every table, in order: two projections are equal when their dumps are."""

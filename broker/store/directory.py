@@ -52,6 +52,9 @@ _ADD_AGENCY = Prepared(insert(agency))
 _IS = and_(*(appointment.c[name] == bindparam(name) for name in ("agency", "user", "role")))
 _APPOINTED = Prepared(select(appointment.c.enrolled).where(_IS))
 _APPOINT = Prepared(insert(appointment))
+_DISMISS_ALL = Prepared(
+    delete(appointment).where(appointment.c.agency == bindparam("of_agency"), appointment.c.enrolled.is_(True))
+)
 _DISMISS = Prepared(delete(appointment).where(_IS, appointment.c.enrolled.is_(True)))
 
 
@@ -96,7 +99,9 @@ def exists(driver: Driver, name: str) -> bool:
 
 
 def add_agency(driver: Driver, new: Agency) -> None:
-    """Put an agency that was approved into the directory. The caller has seen that there is none of its name."""
+    """Put an agency that was approved into the directory. The caller has seen that there is none of its name; nobody
+    whom one of that name once appointed comes back with it."""
+    _DISMISS_ALL.run(driver, {"of_agency": new.name})
     _ADD_AGENCY.run(driver, {**_agency_row(new), "enrolled": True})
     changed(driver)
 

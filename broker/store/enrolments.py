@@ -7,7 +7,7 @@ there, in the same transaction.
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, and_, bindparam, insert, or_, select, update
+from sqlalchemy import BindParameter, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from broker.domain.enrolment import LAPSED, OPEN, PROPOSAL_LIFE_US, Person, Proposal
@@ -67,6 +67,7 @@ _PUT_ISSUER = Prepared(
         set_={name: getattr(_PUT.excluded, name) for name in ("agency", "jwks", "jwks_uri")},
     )
 )
+_DROP_ISSUERS = Prepared(delete(issuer).where(issuer.c.agency == bindparam("of_agency")))
 _ISSUER = Prepared(
     select(issuer.c.url, issuer.c.agency, issuer.c.jwks, issuer.c.jwks_uri).where(issuer.c.url == bindparam("wanted"))
 )
@@ -126,6 +127,11 @@ def page(driver: Driver, below: int, most: int, *, state: str, agency: str, now_
 def put_issuer(driver: Driver, new: RegisteredIssuer) -> None:
     """Register an issuer, or other keys of one. The caller has seen that it speaks for nobody else."""
     _PUT_ISSUER.run(driver, {"url": new.url, "agency": new.agency, "jwks": new.jwks, "jwks_uri": new.jwks_uri})
+
+
+def drop_issuers(driver: Driver, agency: str) -> None:
+    """No registered issuer speaks for this agency any more."""
+    _DROP_ISSUERS.run(driver, {"of_agency": agency})
 
 
 def find_issuer(driver: Driver, url: str) -> RegisteredIssuer | None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from broker.domain.caller import Caller
 from broker.domain.grant import Grant, StaleGrantError
+from broker.store import registry
 from broker.store.prepared import Driver, Prepared
 from broker.store.schema import directory_revision, mark_set
 
@@ -30,6 +32,13 @@ def require_same_directory(driver: Driver, grant: Grant) -> None:
     """The same for what rests on no mark set: who holds an office, above all. Raises StaleGrantError."""
     row = _STATE.first(driver, {})
     if row is None or row[0] != grant.data_revision:
+        raise StaleGrantError
+
+
+def require_not_revoked(driver: Driver, caller: Caller) -> None:
+    """For what changes the registry. Raises StaleGrantError where the caller was revoked on the way here: whoever asks
+    again is told how."""
+    if registry.revoked(driver).holds(caller):
         raise StaleGrantError
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from sqlalchemy import Connection, String, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from broker.domain.caller import Caller
 from broker.domain.directory import Agency, AgencyFacts, Agreement, Appointment
 from broker.domain.grant import Grant
 from broker.domain.marks import MarkSet
 from broker.store import directory, mark_sets, records
 from broker.store.drafts import NewVersion, Outcome
-from broker.store.fresh import require_current, require_fresh
+from broker.store.fresh import require_current, require_fresh, require_not_revoked
 from broker.store.prepared import Driver, Prepared, driver_of
 from broker.store.records import StoredVersion, pack, unpack
 from broker.store.schema import (
@@ -102,6 +103,10 @@ class WriteTransaction:
     def require_current(self, grant: Grant) -> None:
         """For what has no marks: raises StaleGrantError where the directory has moved on."""
         require_current(self._driver, grant)
+
+    def require_not_revoked(self, caller: Caller) -> None:
+        """For what changes the registry: raises StaleGrantError where the caller was revoked on the way here."""
+        require_not_revoked(self._driver, caller)
 
     def find(self, grant: Grant, record_id: str, *, agency: str) -> StoredVersion | None:
         """The latest version as far as the grant goes (`records.find`)."""

@@ -3,6 +3,7 @@
 MUSTs:
 1. It serves nothing itself, and no worker outlives it: each holds the other end of a pipe that ends with it.
 2. A worker that ends is started again on its slot, so that its log is recovered; the more often in a row, the later.
+   One that does not come to serve in time, or cannot be followed, is ended first.
 3. When a worker cannot be started at the beginning, nothing serves: the reason is on standard error.
 4. In a rolling restart a worker is drained only after its replacement serves, on the slot that is free. Where a
    replacement does not serve, the restart ends there, and those that serve go on.
@@ -22,6 +23,8 @@ from broker.domain.slot import Slot
 from broker.workers.process import Worker
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.25, 30.0
+# Beyond the longest wait; without a bound the reckoning itself would fail after a night of failures.
+MOST_DOUBLINGS = 10
 # A worker that lived so long did not fail because of how it was started.
 STEADY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -51,11 +54,8 @@ class Seat:
         self._task = asyncio.create_task(self._keep(), name=f"slot {slot.number}")
 
     async def taken(self) -> bool:
-        """Whether the first worker serves; False when it ended before it did, or takes too long."""
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._first), START_SECONDS)
-        except TimeoutError:
-            return False
+        """Whether the first worker serves; False when it ended before it did, or took too long."""
+        return await asyncio.shield(self._first)
 
     async def drained(self, seconds: float) -> None:
         """Let the worker's connections go elsewhere, and it end; stopped when that takes longer."""
@@ -87,7 +87,7 @@ class Seat:
                 return
             lived_s = (self._clock.monotonic_us() - began_us) / 1_000_000
             failures = 0 if lived_s > STEADY_SECONDS else failures + 1
-            wait_s = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** max(0, failures - 1))
+            wait_s = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(MOST_DOUBLINGS, max(0, failures - 1)))
             _logger.error("worker_ended", slot=self.slot.number, status=self.status, again_in_s=wait_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), wait_s)
@@ -107,9 +107,15 @@ class Seat:
         if self._leaving.is_set():
             # Asked to leave while it was being started.
             worker.stop()
-        if await worker.served():
-            _logger.info("worker_serving", slot=self.slot.number, pid=worker.pid)
-            self._settle(serves=True)
+        try:
+            if await asyncio.wait_for(worker.served(), START_SECONDS):
+                _logger.info("worker_serving", slot=self.slot.number, pid=worker.pid)
+                self._settle(serves=True)
+        except Exception:
+            # Left alive, it would hold the log that its successor needs.
+            worker.kill()
+            await worker.ended()
+            raise
         return await worker.ended()
 
     def _settle(self, *, serves: bool) -> bool:

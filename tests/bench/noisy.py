@@ -120,7 +120,10 @@ async def refusals(broker: LiveBroker, request: bytes, callers: int, seconds: fl
         refused, used, started = 0, cpu_seconds(broker.pid), time.perf_counter()
         await asyncio.gather(*(caller(started + seconds) for _ in range(callers)))
         elapsed, used = time.perf_counter() - started, cpu_seconds(broker.pid) - used
-    return f"{callers} callers: {refused / elapsed:.0f} refusals/s, {used / elapsed:.0%} of a core"
+    each = used / max(1, refused) * 1e6
+    return (
+        f"{callers} callers: {refused / elapsed:.0f} refusals/s, {used / elapsed:.0%} of a core, {each:.0f} us for each"
+    )
 
 
 def p99(late: list[float]) -> float:
@@ -130,12 +133,17 @@ def p99(late: list[float]) -> float:
 
 async def compare(here: LiveBroker, elsewhere: LiveBroker, arguments: argparse.Namespace) -> None:
     """The three conditions, interleaved; printed."""
-    request = requests(await fill(here, 50))["GetReport"]
+    # What the quota lets through costs the same at both.
+    request, theirs = [requests(await fill(one, 50))["GetReport"] for one in (here, elsewhere)]
     rate = QUOTA["requests_per_second"] * TIMES
     found: dict[str, list[float]] = {"alone": [], "noise here": [], "noise elsewhere": []}
     for number in range(arguments.rounds):
-        for name, target in (("alone", None), ("noise here", here), ("noise elsewhere", elsewhere)):
-            sender = None if target is None else await started(target, request, rate, arguments.seconds + 1)
+        for name, target, sent in (
+            ("alone", None, b""),
+            ("noise here", here, request),
+            ("noise elsewhere", elsewhere, theirs),
+        ):
+            sender = None if target is None else await started(target, sent, rate, arguments.seconds + 1)
             late = await paced(here, QUIET, request, QUIET_PER_SECOND, arguments.seconds)
             found[name] += late
             said = "" if sender is None else await asyncio.to_thread(finished, sender)

@@ -69,8 +69,9 @@ async def test_a_lost_connection_resumes_after_the_last_acknowledged(colour: Col
     assert cursors(stream) == ["", "1"]
 
 
-async def test_what_was_not_acknowledged_comes_again(colour: Colour, stream: FakeBroker) -> None:
-    stream.breaks = [(0, LOST), (0, LOST)]
+@pytest.mark.parametrize("end", [LOST, Refuse(Code.INTERNAL, bare=True)], ids=["told", "not told"])
+async def test_what_was_not_acknowledged_comes_again(colour: Colour, stream: FakeBroker, end: Refuse) -> None:
+    stream.breaks = [(0, end), (0, end)]
     client = colour.client(stream)
     subscription = client.reports.subscribe(cursor="1")
     found = await colour.next(subscription)

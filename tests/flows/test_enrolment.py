@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
+from typing import Any
 
 import grpc
 import pytest
 
 from broker.domain.directory import Appointment
 from broker.domain.enrolment import PROPOSAL_LIFE_US
-from broker.store import certificates, directory
+from broker.domain.issuer import RegisteredIssuer
+from broker.handle.enrolment import service
+from broker.handle.enrolment.probe_limit import BURST
+from broker.store import certificates, directory, enrolments
 from certs.authority import Authority
 from entente.audit.v1 import audit_service_pb2
 from entente.common.v1 import exchange_pb2
@@ -59,7 +64,9 @@ async def test_a_newcomer_calls_once_two_people_have_let_it_in(place: House, reg
     certificate = newcomer.certificate(place)
     proposal = await registry.propose(newcomer.enrolment(), newcomer.fingerprint)
     assert proposal.state == enrolment_pb2.PROPOSAL_STATE_OPEN
-    assert (proposal.proposer.user, proposal.key_fingerprint) == (FIRST.user, newcomer.fingerprint)
+    # Whoever approves is to hear the fingerprint, not to copy it.
+    seen = await registry.get(proposal.proposal_id, SECOND)
+    assert (proposal.proposer.user, proposal.key_fingerprint, seen.key_fingerprint) == (FIRST.user, "", "")
     # A certificate alone, and a proposal alone, let nobody in.
     assert await registry.refused(who_am_i(place, newcomer, certificate)) == "ISSUER_NOT_ALLOWED"
     assert await registry.refused(registry.file(proposal.proposal_id, certificate)) == "STEP_MISSING"
@@ -67,6 +74,7 @@ async def test_a_newcomer_calls_once_two_people_have_let_it_in(place: House, reg
     approved = await registry.approve(proposal.proposal_id, newcomer.fingerprint)
     assert approved.state == enrolment_pb2.PROPOSAL_STATE_APPROVED
     assert (approved.proposer.user, approved.decider.user) == (FIRST.user, SECOND.user)
+    assert approved.key_fingerprint == newcomer.fingerprint
     filed = await registry.file(proposal.proposal_id, certificate)
     assert (filed.agency, filed.spiffe_id, filed.days_left) == (newcomer.name, newcomer.spiffe_id, 30)
     assert (await registry.get(proposal.proposal_id)).certificate == filed
@@ -113,6 +121,20 @@ async def test_what_was_approved_is_in_the_directory_for_everybody(place: House,
     assert (found.display_name, found.contact) == ("Fenmoor Police", "desk@fenmoor.example")
 
 
+async def test_a_name_that_comes_back_brings_nobody_back(place: House, registry: Registry) -> None:
+    """Of an agency that the operator's file no longer has, an issuer and an appointment are left."""
+    newcomer, former = Newcomer(), Newcomer()
+    left = RegisteredIssuer(former.issuer, newcomer.name, former.registration().jwks)
+    await place.broker.store.write(lambda tx: enrolments.put_issuer(tx.driver, left))
+    auditor = Appointment(newcomer.name, "auditor.of.before", "auditor")
+    await place.broker.store.write(lambda tx: directory.appoint(tx.driver, auditor))
+    await registry.enrol(newcomer)
+    facts = place.broker.store.facts(newcomer.name)
+    assert facts is not None
+    assert not facts.appointments
+    assert [one.url for one in place.broker.store.issuers() if one.agency == newcomer.name] == [newcomer.issuer]
+
+
 # The four-eyes rules, as broker/handle/enrolment/four_eyes.py numbers them
 
 
@@ -139,6 +161,17 @@ async def test_rule_1_another_account_of_the_same_person_does_not_approve(place:
         token = _token(place, who.agency, user)
         call = place.unary(SERVICE + "ApproveProposal", request.SerializeToString(), who, metadata=token)
         assert await registry.refused(call) == "SECOND_PERSON_NEEDED"
+
+
+async def test_rule_1_an_approval_is_not_answered_again_to_another_person(place: House, registry: Registry) -> None:
+    """Else the log would show an approval by whoever proposed."""
+    proposal = await registry.propose(appoint(OFFICER.agency, f"sgt.{uuid.uuid4().hex[:6]}"))
+    request = wire.ApproveProposalRequest(proposal_id=proposal.proposal_id, idempotency_key=str(uuid.uuid4()))
+    first = await registry.ask("ApproveProposal", request, wire.ApproveProposalResponse, SECOND)
+    again = await registry.ask("ApproveProposal", request, wire.ApproveProposalResponse, SECOND)
+    assert again.proposal == first.proposal
+    others = registry.ask("ApproveProposal", request, wire.ApproveProposalResponse, FIRST)
+    assert await registry.refused(others) == "IDEMPOTENCY_KEY_REUSED"
 
 
 async def test_rule_2_nobody_decides_on_behalf_of_another(registry: Registry) -> None:
@@ -247,6 +280,9 @@ async def test_an_appointment_counts_at_once_and_ends_at_once(place: House, regi
     [
         (appoint(OFFICER.agency, "x", "officer"), "REQUEST_INVALID"),
         (appoint(OFFICER.agency, "x", "no_such_role"), "REQUEST_INVALID"),
+        # Looks like a name that is appointed already, and would be another person to every rule.
+        (appoint(SECOND.agency, SECOND.user.replace("a", "\u0430"), "registrar"), "REQUEST_INVALID"),
+        (appoint(SECOND.agency, SECOND.user + "\ufe0f", "registrar"), "REQUEST_INVALID"),
         (appoint("police.example/nowhere", "x"), "STEP_MISSING"),
         (dismiss(OFFICER.agency, "nobody.here"), "REQUEST_INVALID"),
         (dismiss(party_named["auditor"].agency, party_named["auditor"].user, "inspector"), "REQUEST_INVALID"),
@@ -255,7 +291,16 @@ async def test_an_appointment_counts_at_once_and_ends_at_once(place: House, regi
             "REQUEST_INVALID",
         ),
     ],
-    ids=["needs-none", "unknown-role", "unknown-agency", "not-held", "of-the-file", "no-revocation"],
+    ids=[
+        "needs-none",
+        "unknown-role",
+        "look-alike",
+        "not-seen",
+        "unknown-agency",
+        "not-held",
+        "of-the-file",
+        "no-revocation",
+    ],
 )
 async def test_what_cannot_be_is_not_proposed(
     registry: Registry, change: enrolment_pb2.RegistryChange, reason: str
@@ -334,8 +379,60 @@ async def test_rule_4_nothing_that_a_revoked_person_proposed_is_approved(place: 
     token = _token(place, FIRST.agency, third)
     raw = await place.unary(SERVICE + "ProposeChange", request.SerializeToString(), FIRST, metadata=token)
     proposal = wire.ProposeChangeResponse.FromString(raw).proposal
-    await revoke(place, user=enrolment_pb2.Person(agency=FIRST.agency, user=third))
+    # However whoever revokes writes the name.
+    await revoke(place, user=enrolment_pb2.Person(agency=FIRST.agency, user=third.title()))
     assert await registry.refused(registry.approve(proposal.proposal_id)) == "PROPOSAL_CLOSED"
+
+
+async def test_rule_7_who_is_revoked_while_a_call_is_open_decides_nothing(place: House, registry: Registry) -> None:
+    """The call began before; its message comes after the revocation was committed."""
+    third = f"registrar.{uuid.uuid4().hex[:6]}"
+    await registry.decide(appoint(FIRST.agency, third, "registrar"))
+    proposal = await registry.propose(appoint(OFFICER.agency, f"sgt.{uuid.uuid4().hex[:6]}"))
+    request = wire.ApproveProposalRequest(
+        justification=WHY, idempotency_key=str(uuid.uuid4()), proposal_id=proposal.proposal_id
+    )
+    entered, enter = asyncio.Event(), place.broker.limits.call
+
+    def noted(*arrival: object) -> None:
+        enter(*arrival)  # type: ignore[arg-type]
+        entered.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place.broker.limits, "call", noted)
+        call = place.channel(FIRST).stream_unary(SERVICE + "ApproveProposal")(
+            metadata=_token(place, FIRST.agency, third), timeout=20
+        )
+        await asyncio.wait_for(entered.wait(), 20)
+    await revoke(place, user=enrolment_pb2.Person(agency=FIRST.agency, user=third))
+    await call.write(request.SerializeToString())
+    await call.done_writing()
+    assert await registry.refused(call) == "USER_REVOKED"
+    assert (await registry.get(proposal.proposal_id)).state == enrolment_pb2.PROPOSAL_STATE_OPEN
+
+
+async def test_rule_7_who_is_revoked_while_a_write_waits_decides_nothing(place: House, registry: Registry) -> None:
+    """The call was found in order; somebody else's revocation is written before it."""
+    third = f"registrar.{uuid.uuid4().hex[:6]}"
+    await registry.decide(appoint(FIRST.agency, third, "registrar"))
+    proposal = await registry.propose(appoint(OFFICER.agency, f"sgt.{uuid.uuid4().hex[:6]}"))
+    request = wire.ApproveProposalRequest(
+        justification=WHY, idempotency_key=str(uuid.uuid4()), proposal_id=proposal.proposal_id
+    )
+    store, write = place.broker.store, place.broker.store.write
+    person = enrolment_pb2.Person(agency=FIRST.agency, user=third)
+
+    async def late(work: Any) -> Any:
+        patch.undo()
+        await revoke(place, user=person)
+        return await write(work)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "write", late)
+        token = _token(place, FIRST.agency, third)
+        call = place.unary(SERVICE + "ApproveProposal", request.SerializeToString(), FIRST, metadata=token)
+        assert await registry.refused(call) == "USER_REVOKED"
+    assert (await registry.get(proposal.proposal_id)).state == enrolment_pb2.PROPOSAL_STATE_OPEN
 
 
 # Certificates and issuers
@@ -358,10 +455,14 @@ async def test_a_certificate_for_another_key_or_agency_is_not_filed(place: House
     "changes",
     [
         {"url": "https://issuer.police.example/northshire"},
+        {"url": "https://issuer.p\u043elice.example/northshire"},
+        {"url": "https://issuer.police.example@elsewhere.example/"},
+        {"url": "https://issuer.police.example/north shire"},
+        {"url": "https://issuer.police.example/northshire?x"},
         {"jwks": "{}"},
         {"jwks": "", "jwks_uri": "https://someone@issuer.example/jwks"},
     ],
-    ids=["anothers-url", "no-keys", "user-in-url"],
+    ids=["anothers-url", "look-alike", "user-in-issuer", "space", "query", "no-keys", "user-in-url"],
 )
 async def test_an_issuer_that_collides_or_is_malformed_is_not_proposed(
     registry: Registry, changes: dict[str, str]
@@ -399,7 +500,42 @@ async def test_an_issuer_is_tested_live_and_an_administrator_tests_the_own_one(r
     assert await registry.refused(foreign) == "NOT_FOUND"
 
 
+async def test_live_tests_are_limited_for_each_agency(place: House, registry: Registry) -> None:
+    """Else whoever may test could search the broker's surroundings with it."""
+    inspector = party_named["auditor"]
+    request = wire.TestIssuerRequest(issuer=Newcomer().registration())
+
+    async def tested() -> wire.TestIssuerResponse:
+        claims = {"roles": ("registrar",), "purposes": ("ADMINISTRATION",)}
+        return await registry.ask("TestIssuer", request, wire.TestIssuerResponse, inspector, **claims)
+
+    for _ in range(BURST):
+        assert (await tested()).usable
+    assert await registry.refused(tested()) == "LIMIT_EXCEEDED"
+    # Nobody else feels it.
+    assert (await registry.ask("TestIssuer", request, wire.TestIssuerResponse)).usable
+
+
 # Reading
+
+
+async def test_a_page_of_large_proposals_fits_what_clients_take(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await large(registry) for _ in range(3)]
+    monkeypatch.setattr(service, "PAGE_BYTES", 2_000)
+    request, found = wire.ListProposalsRequest(page_size=3), []
+    while len(found) < 3:
+        page = await registry.ask("ListProposals", request, wire.ListProposalsResponse)
+        assert 1 <= len(page.proposals) < 3
+        found += [one.proposal_id for one in page.proposals]
+        request.page_token = page.next_page_token
+    assert found[:3] == made[::-1]
+
+
+async def large(registry: Registry) -> str:
+    newcomer = Newcomer()
+    return (await registry.propose(newcomer.enrolment(), newcomer.fingerprint)).proposal_id
 
 
 async def test_an_administrator_sees_what_concerns_the_own_agency(place: House, registry: Registry) -> None:

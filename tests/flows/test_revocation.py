@@ -15,9 +15,10 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from broker.domain.directory import Appointment
 from broker.domain.enrolment import CertificateOnFile
 from broker.domain.errors import UnavailableError
-from broker.store import certificates, registry, revocations
+from broker.store import certificates, directory, registry, revocations
 from certs import network
 from certs.authority import Authority
 from certs.network import Party
@@ -273,6 +274,19 @@ async def test_a_registrar_is_always_left(place: House) -> None:
     await lifted(place, given)
 
 
+async def test_a_registrar_is_left_who_can_get_a_token(place: House) -> None:
+    """rules MUST 3, in two steps: one registrar's issuer is revoked, so nobody but the other agency's can act."""
+    elsewhere = Appointment(REGIONAL.agency, "registrar.elsewhere", "registrar")
+    await place.broker.store.write(lambda tx: directory.appoint(tx.driver, elsewhere))
+    try:
+        given = await ask(place, REVOKE, revoking(issuer=issuer_of(place, REGIONAL)), REGISTRAR)
+        refused = await refusal(place, REVOKE, revoking(agency=REGISTRAR.agency), REGISTRAR)
+        assert refused.reason == "STEP_MISSING"
+        await lifted(place, given)
+    finally:
+        await place.broker.store.write(lambda tx: directory.dismiss(tx.driver, elsewhere))
+
+
 async def test_who_locks_the_own_agency_is_out(place: House) -> None:
     """An administrator's lock holds for the administrator too: it is in force, and its own answer is held back."""
     since = len(place.broker.ledger)
@@ -294,15 +308,15 @@ async def test_the_list_is_newest_first_paged_and_confined(place: House) -> None
         for n, party in enumerate((OFFICER, REGIONAL, OFFICER, REGIONAL))
     ]
     ids = [given.message.revocation.revocation_id for given in reversed(made)]
-    found, token = [], None
+    found, tokens = [], [None]
     while len(found) < 4:
-        page = (await ask(place, LIST, listing(page_size=1, page_token=token), REGISTRAR)).message
+        page = (await ask(place, LIST, listing(page_size=1, page_token=tokens[-1]), REGISTRAR)).message
         found += [one.revocation_id for one in page.revocations]
-        token = page.next_page_token
+        tokens.append(page.next_page_token)
     assert found == ids
     own = (await ask(place, LIST, listing(), ADMINISTRATOR)).message.revocations
     assert {one.target.user.agency for one in own if one.target.HasField("user")} == {OFFICER.agency}
-    stolen = listing(page_size=1, page_token=token)
+    stolen = listing(page_size=1, page_token=tokens[1])
     assert (await refusal(place, LIST, stolen, ADMINISTRATOR)).reason == "CURSOR_INVALID"
     for given in made:
         await lifted(place, given)

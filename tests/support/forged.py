@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.identities import key_usage
@@ -251,13 +251,31 @@ def mismatched_key_pem(claimed: ec.EllipticCurvePrivateKey, real: ec.EllipticCur
     return b"-----BEGIN EC PRIVATE KEY-----\n" + base64.encodebytes(der) + b"-----END EC PRIVATE KEY-----\n"
 
 
+def respelled(der: bytes, order: int) -> bytes:
+    """The same certificate with (r, n - s) for its ECDSA signature (r, s), which holds as well and needs no key.
+
+    `order` is n, of the signer's curve.
+    """
+    certificate = x509.load_der_x509_certificate(der)
+    r, s = utils.decode_dss_signature(certificate.signature)
+    signature = utils.encode_dss_signature(r, order - s)
+    identifier = sequence(oid(certificate.signature_algorithm_oid.dotted_string))
+    return sequence(certificate.tbs_certificate_bytes, identifier, tlv(0x03, b"\x00", signature))
+
+
 def thumbprint(der: bytes) -> bytes:
     """What a token is bound to (RFC 8705 section 3.1)."""
     return hashlib.sha256(der).digest()
 
 
 def revocation_list(
-    issuer: Issuer, *serials: int, begins: float = -60, ends: float = 7 * DAY, key: Any = None, number: int = 1
+    issuer: Issuer,
+    *serials: int,
+    begins: float = -60,
+    ends: float = 7 * DAY,
+    key: Any = None,
+    number: int = 1,
+    more: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> bytes:
     """What this authority has revoked, in PEM. Another `key` makes it a forgery."""
     now = datetime.fromtimestamp(int(time.time()), UTC)
@@ -268,6 +286,8 @@ def revocation_list(
         .next_update(now + timedelta(seconds=ends))
         .add_extension(x509.CRLNumber(number), critical=False)
     )
+    for value, critical in more:
+        builder = builder.add_extension(value, critical)
     for serial in serials:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now + timedelta(seconds=begins))
         builder = builder.add_revoked_certificate(entry.build())

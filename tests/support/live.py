@@ -56,7 +56,8 @@ class LiveBroker:
 
     def start(self) -> LiveBroker:
         """Start, and wait until it serves."""
-        command = [sys.executable, "-m", "broker", "--config", str(self.network.broker_config)]
+        # Relative, as an operator types it.
+        command = [sys.executable, "-m", "broker", "--config", os.path.relpath(self.network.broker_config, ROOT)]
         if self.workers > 1:
             command += ["--workers", str(self.workers)]
         self._process = subprocess.Popen(

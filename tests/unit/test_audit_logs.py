@@ -22,24 +22,12 @@ from entente_tlog.merkle import leaf_hash, verify_consistency, verify_inclusion
 from entente_tlog.note import Signer, Verifier
 from tests.support.ledgers import ROOMY
 from tests.unit.test_audit_entry import CALLER
+from tests.unit.test_audit_projection import SteppingClock
 
 NODE = Node("broker-1", "0" * 32)
 KEYS = SealKeys.generate()
 ALL = AuditQuery(scope=None)
 OWN, OTHER = (Signer(name, bytes([number] * 32)) for number, name in enumerate(("broker.example", "broker.example/1")))
-
-
-class SetClock:
-    """Both workers' clock, in microseconds; a test may set it back."""
-
-    us = 1_790_000_000_000_000
-
-    def now_us(self) -> int:
-        self.us += 1_000_000
-        return self.us
-
-    def monotonic_us(self) -> int:
-        return self.us
 
 
 @dataclass
@@ -50,7 +38,7 @@ class Worker:
     projection: Projection
     index: AuditIndex
     directory: Path
-    clock: SetClock
+    clock: SteppingClock
 
     async def write(self, *numbers: int) -> None:
         for number in numbers:
@@ -70,7 +58,7 @@ class Worker:
         await self.ledger.aclose()
 
 
-async def worker(directory: Path, signer: Signer, clock: SetClock) -> Worker:
+async def worker(directory: Path, signer: Signer, clock: SteppingClock) -> Worker:
     limits = replace(ROOMY, publish_interval_us=0)
     ledger = Ledger.open(directory, signer, limits=limits)
     index = AuditIndex(directory.with_suffix(".db"))
@@ -101,7 +89,7 @@ class Pair:
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     """Own log: 0, 2, 4, ...; the other: 1, 3, 5, ...; 300 each, so that bundles are full and partial."""
-    clock = SetClock()
+    clock = SteppingClock()
     own, other = await worker(tmp_path / "own", OWN, clock), await worker(tmp_path / "other", OTHER, clock)
     for number in range(0, 600, 2):
         await own.write(number)
@@ -177,3 +165,14 @@ async def test_a_checkpoint_of_another_key_shows_nothing(pair: Pair) -> None:
         await pair.reader.search(ALL)
     with pytest.raises(UnavailableError):
         await pair.reader.head(OTHER.name)
+
+
+async def test_an_index_that_cannot_be_read_is_unavailable(pair: Pair) -> None:
+    """A slot whose worker is only just making its index: refused for the moment, and no defect."""
+    empty = pair.other.directory.with_name("made-just-now.db")
+    empty.touch()
+    unfinished = PublishedLog(pair.other.directory, Verifier.parse(str(OTHER.verifier)), AuditIndex(empty, feeds=False))
+    reader = AuditReader(pair.own.ledger, pair.own.projection, pair.own.index, KEYS, lambda: (unfinished,))
+    with pytest.raises(UnavailableError):
+        await reader.search(ALL)
+    unfinished.close()

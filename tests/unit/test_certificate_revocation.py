@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.domain.errors import BrokerError, IdentityError, UnavailableError
 from broker.domain.standing import Revoked
 from broker.identify.revocation_list import RevocationLists
 from broker.identify.standing import Standing
+from tests.support.forged import respelled
 from tests.support.identities import (
     CA_EXTENSIONS,
     NOW,
@@ -75,6 +79,22 @@ class TestRule13Revoked:
         with pytest.raises(IdentityError, match="CERTIFICATE_REVOKED"):
             standing.require_peer(peer)
 
+    @pytest.mark.parametrize("which", [0, 1], ids=["leaf", "intermediate"])
+    @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1])
+    def test_another_spelling_of_its_signature_is_no_way_round(self, which: int, curve: type[ec.EllipticCurve]) -> None:
+        lower = authority("lower", root(), key=ec.generate_private_key(curve()))
+        chain = [Leaf(signer=lower).certificate(), lower.certificate]
+        checked = profile(SetClock(), lists=in_force(list_der(root()), list_der(lower)))
+        revoked = Revoked(certificates=frozenset({chain[which].fingerprint(hashes.SHA256())}))
+        order = (lower.key, root().key)[which].curve.group_order
+        der = chain[which].public_bytes(serialization.Encoding.DER)
+        chain[which] = x509.load_der_x509_certificate(respelled(der, order))
+        peer = checked.check(pem(chain[0]), pem(chain[1]))
+        assert revoked.certificates.isdisjoint((peer.thumbprint, *peer.authorities)), "it is another spelling"
+        standing = Standing(SetClock(), revoked)
+        with pytest.raises(IdentityError, match="CERTIFICATE_REVOKED"):
+            standing.require_peer(peer)
+
 
 class TestRule14Lists:
     """Where a list is missing or not current, everybody below its authority is refused as unknowable."""
@@ -132,6 +152,17 @@ class TestRule14Lists:
         assert checked.check(leaf)
         clock.seconds += 11
         with pytest.raises(UnavailableError, match="REVOCATIONS_UNAVAILABLE"):
+            checked.check(leaf)
+
+    def test_a_clock_that_steps_back_opens_nothing(self) -> None:
+        clock = SetClock()
+        checked, leaf = profile(clock, lists=in_force(list_der(root(), begins=-10))), Leaf(begins=-900).pem()
+        assert checked.check(leaf)
+        clock.seconds -= 71
+        with pytest.raises(UnavailableError, match="REVOCATIONS_UNAVAILABLE"):
+            checked.check(leaf)
+        clock.seconds -= 900
+        with pytest.raises(IdentityError, match="CERTIFICATE_EXPIRED"):
             checked.check(leaf)
 
     def test_the_number_that_is_highest_counts(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -168,3 +169,13 @@ def test_a_command_that_cannot_be_done_says_why(tmp_path: Path, arguments: list[
     result = CliRunner().invoke(app, [command, str(tmp_path), *rest])
     assert result.exit_code == 2
     assert result.output.count("\n") == 1
+
+
+def test_a_network_for_workers_has_every_logs_key_in_its_profiles(tmp_path: Path) -> None:
+    """Two workers have three logs; without all three keys a client refuses what another worker answers."""
+    made = CliRunner().invoke(app, ["network", str(tmp_path / "net"), "--workers", "2"])
+    assert made.exit_code == 0, made.output
+    profiles = tomllib.loads((tmp_path / "net/client.toml").read_text())["profiles"]
+    keys = [path.read_text().strip() for path in (tmp_path / "net/data").glob("log*.vkey")]
+    assert len(keys) == 3
+    assert all(sorted(profile["log_key"]) == sorted(keys) for profile in profiles.values())

@@ -71,3 +71,10 @@ def test_keys_are_in_a_file_or_at_a_url(tmp_path: Path) -> None:
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, lines: list[str], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         load(write(tmp_path, *lines))
+
+
+def test_a_relative_path_names_the_same_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers and a restart read it again by its whole path; nothing may seem to have changed."""
+    path = write(tmp_path, 'jwks = "keys.json"')
+    monkeypatch.chdir(tmp_path.parent)
+    assert load(Path(tmp_path.name) / path.name) == load(path)

@@ -14,11 +14,13 @@ from cryptography.x509.oid import NameOID
 
 from certs.authority import Authority
 from certs.issuer import jwks_document
-from entente_sdk.errors import ConfigurationError
+from entente_sdk.cli.agency import join
+from entente_sdk.cli.agency.join import Tokens, finish
+from entente_sdk.errors import ConfigurationError, IdentityError
 from entente_sdk.joining.answers import Answers, read_request
 from entente_sdk.joining.fingerprint import grouped, typed
 from entente_sdk.joining.folder import JoinFolder
-from entente_sdk.joining.network import add_profile, read_network
+from entente_sdk.joining.network import NetworkFile, add_profile, read_network
 
 JWKS = jwks_document([ec.generate_private_key(ec.SECP256R1()).public_key()]).decode()
 ANSWERS = Answers(
@@ -178,6 +180,41 @@ def test_a_network_file_is_whole_or_refused(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(ConfigurationError):
             read_network(path)
+
+
+def test_a_profile_gets_its_tokens_in_one_way_and_names_the_issuers_authority(
+    tmp_path: Path, place: JoinFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`agency join --client-id --issuer-ca`: what is not usable leaves no profile behind; a login may come later."""
+    certificate, root = tmp_path / "certificate.pem", tmp_path / "root.pem"
+    pem, root_pem = issued(tmp_path, place)
+    certificate.write_bytes(pem)
+    root.write_bytes(root_pem)
+    config = tmp_path / "config.toml"
+    monkeypatch.setenv("ENTENTE_CONFIG", str(config))
+    network = NetworkFile("127.0.0.1:9", "urn:x", ("broker.example+37630038+AT41gcxY",), root_pem.decode())
+    absent = tmp_path / "absent.pem"
+    for wrong in (
+        Tokens(None, None, "gateway", absent),
+        Tokens("token", None, None, root),
+        Tokens("token", None, "gateway", None),
+        Tokens(None, None, None, None),
+    ):
+        with pytest.raises(ConfigurationError):
+            finish(place, certificate, network, wrong, "fenmoor", None)
+        assert not config.exists()
+    asked: list[str] = []
+
+    def first_call(name: str) -> None:
+        asked.append(name)
+        raise IdentityError("LOGIN_NEEDED", "nobody is logged in under this profile")
+
+    monkeypatch.setattr(join, "_first_call", first_call)
+    finish(place, certificate, network, Tokens(None, None, "gateway", root), "fenmoor", None)
+    made = tomllib.loads(config.read_text())["profiles"]["fenmoor"]
+    assert asked == ["fenmoor"]
+    assert (made["issuer"], made["client_id"], made["resource"]) == (ANSWERS.issuer, "gateway", "urn:x")
+    assert made["issuer_ca"] == str(root)
 
 
 def test_a_profile_is_added_and_what_else_the_file_holds_stays(tmp_path: Path) -> None:

@@ -336,16 +336,31 @@ class TestFetched:
         assert desk.answer() == "ISSUER_UNAVAILABLE"
         assert desk.answer(BRAVO) == ""
 
-    async def test_published_keys_of_another_issuer_are_refused_alone(self, desk: Desk, abroad: KeyServer) -> None:
-        """Whoever publishes another agency's key neither takes it away nor signs with it."""
+    @pytest.mark.parametrize("first", ["copy", "own"])
+    async def test_who_publishes_anothers_key_takes_nothing_away(
+        self, desk: Desk, abroad: KeyServer, first: str
+    ) -> None:
+        """Even where the copy of a new key is read before it is read from its owner."""
         bravo = IssuerEntry(BRAVO.issuer, BRAVO.id, jwks_uri=abroad.url, ca=abroad.ca)
+        abroad.publish(OTHER_KEYS)
         await desk.make(desk.fetched(), bravo).start()
-        desk.server.publish(keys_of(ALFA, BRAVO))
-        await desk.refresh()
-        await until(lambda: desk.feed is not None and desk.feed._sources[ALFA.issuer].problem != "")
+        published = [(desk.server, keys_of(ALFA, BRAVO)), (abroad, keys_of(BRAVO))]
+        for server, keys in published if first == "copy" else reversed(published):
+            server.publish(keys)
+            await desk.refresh()
         assert desk.answer(BRAVO, BRAVO.token(**life(desk))) == ""
         assert desk.answer(ALFA, ALFA.token(**life(desk))) == ""
-        assert len(desk.issuers.current.by_url[ALFA.issuer].keys) == 1
+
+    async def test_a_file_gets_its_new_key_although_somebody_publishes_it(self, desk: Desk) -> None:
+        entry = BRAVO.entry(desk.folder)
+        assert entry.jwks is not None
+        entry.jwks.write_bytes(OTHER_KEYS)
+        desk.server.publish(keys_of(ALFA, BRAVO))
+        await desk.make(desk.fetched(), entry).start()
+        assert len(desk.issuers.current.by_url[ALFA.issuer].keys) == 2
+        entry.jwks.write_bytes(keys_of(BRAVO))
+        await desk.refresh()
+        assert desk.answer(BRAVO, BRAVO.token(**life(desk))) == ""
 
 
 class TestRestart:

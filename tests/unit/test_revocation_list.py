@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -12,10 +13,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from broker.identify import revocation_list as module
+from broker.identify.list_numbers import ListNumbers
 from broker.identify.revocation_list import ListError, RevocationLists, read_lists
 from tests.support.identities import (
     CA_EXTENSIONS,
     Leaf,
+    Signer,
     authority,
     ed25519_key,
     key_usage,
@@ -72,6 +75,7 @@ UNFIT: dict[str, Callable[[], bytes]] = {
     "65 lists": lambda: list_pem() * 65,
     "more after its end": lambda: list_der(root()) + b"\x00",
     "no number": lambda: list_der(root(), number=0),
+    "a number of 21 bytes": lambda: list_der(root(), number=2**160),
     "critical number": lambda: list_der(root(), number=0, extra=[(x509.CRLNumber(3), True)]),
     "critical and unknown": lambda: list_der(root(), extra=[(UNKNOWN, True)]),
     "delta": lambda: list_der(root(), extra=[(x509.DeltaCRLIndicator(1), True)]),
@@ -166,22 +170,70 @@ class TestSignature:
 class TestNumbers:
     """MUST 6."""
 
-    def test_a_lower_number_does_not_take_the_place_of_a_higher(self) -> None:
-        lists = RevocationLists([read_list(list_der(root(), number=5))])
-        before = lists.current
-        with pytest.raises(ListError, match="number 5 is in force"):
-            lists.replace([read_list(list_der(root(), number=4))])
-        assert lists.current is before
+    def counts(self, lists: RevocationLists, *added: bytes, signer: Signer | None = None) -> bool:
+        lists.replace([read_list(each) for each in added])
+        return lists.of((signer or root()).certificate) is not None
+
+    def test_a_lower_number_does_not_count_after_a_higher(self) -> None:
+        lists = RevocationLists()
+        assert self.counts(lists, list_der(root(), number=5))
+        assert not self.counts(lists, list_der(root(), number=4))
+        assert not self.counts(lists)
+        assert not self.counts(lists, list_der(root(), number=4)), "nor after none at all"
 
     def test_the_same_and_a_higher_do(self) -> None:
-        lists = RevocationLists([read_list(list_der(root(), number=5))])
-        for number in (5, 6):
-            lists.replace([read_list(list_der(root(), number=number))])
-        assert lists.current.generation == 3
+        lists = RevocationLists()
+        assert all(self.counts(lists, list_der(root(), number=number)) for number in (5, 5, 6))
 
-    def test_another_authority_counts_for_itself(self) -> None:
-        lists = RevocationLists([read_list(list_der(root(), number=5))])
-        lists.replace(
-            [read_list(list_der(root(), number=6)), read_list(list_der(authority("lower", root()), number=1))]
-        )
-        assert len(lists.current.by_issuer) == 2
+    def test_another_key_of_the_same_name_counts_for_itself(self) -> None:
+        """No list here says which key signed it."""
+        other = authority("test root", key=p256("stranger"))
+        lists = RevocationLists()
+        assert self.counts(lists, list_der(root(), number=100), list_der(other, number=1))
+        assert self.counts(lists, list_der(root(), number=100), list_der(other, number=1), signer=other)
+        assert self.counts(lists, list_der(root(), number=100), list_der(other, number=2), signer=other)
+
+    def test_a_renewed_certificate_goes_on(self) -> None:
+        lists = RevocationLists()
+        assert self.counts(lists, list_der(root(), number=5))
+        renewed = authority("test root", ends=20_000_000)
+        assert not self.counts(lists, list_der(root(), number=4), signer=renewed)
+
+    def test_what_nobody_signed_raises_no_number(self) -> None:
+        stranger = authority("test root", key=p256("stranger"))
+        lists = RevocationLists()
+        assert self.counts(lists, list_der(stranger, number=2**159), list_der(root(), number=5))
+        assert self.counts(lists, list_der(root(), number=5))
+
+
+class TestNumbersOverRestarts:
+    """MUSTs 1 to 3 of `list_numbers`."""
+
+    def test_they_are_kept_and_never_go_down(self, tmp_path: Path) -> None:
+        one, other = (ListNumbers(tmp_path / "lists") for _ in range(2))
+        for numbers, number in ((one, 2**160 - 1), (other, 4)):
+            numbers.note(root().certificate, number)
+        for numbers in (one, other, one):
+            numbers.save(numbers.unsaved)
+        assert ListNumbers(tmp_path / "lists").least(root().certificate) == 2**160 - 1
+        assert not one.unsaved
+
+    def test_former_ones_are_removed(self, tmp_path: Path) -> None:
+        numbers = ListNumbers(tmp_path / "lists")
+        for number in range(1, 20):
+            numbers.note(root().certificate, number)
+            numbers.save(numbers.unsaved)
+        assert len(list((tmp_path / "lists").iterdir())) == 1
+
+    def test_each_authority_has_its_own(self, tmp_path: Path) -> None:
+        numbers = ListNumbers(tmp_path / "lists")
+        numbers.note(root().certificate, 7)
+        numbers.note(authority("lower", root()).certificate, 3)
+        numbers.save(numbers.unsaved)
+        found = ListNumbers(tmp_path / "lists")
+        assert (found.least(root().certificate), found.least(authority("lower", root()).certificate)) == (7, 3)
+
+    def test_a_folder_that_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "lists").write_text("a file")
+        with pytest.raises(OSError, match="lists"):
+            ListNumbers(tmp_path / "lists")

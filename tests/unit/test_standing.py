@@ -94,7 +94,8 @@ def test_a_revoked_caller_is_refused(revoked: Revoked, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("PC.ash", "pc.ASH"), ("straße", "STRASSE"), ("ﬁn", "fin"), ("é", "e\u0301")]
+    ("one", "other"),
+    [("PC.ash", "pc.ASH"), ("straße", "STRASSE"), ("ﬁn", "fin"), ("é", "e\u0301"), ("pc.ash", "pc.a\u034fsh\ufe0f")],
 )
 def test_a_person_is_one_however_written(one: str, other: str) -> None:
     """Letter case and Unicode form are no way round."""

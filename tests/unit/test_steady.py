@@ -12,7 +12,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from broker.steady import steady_server
+from broker import steady
+from broker.steady import UnsteadyError, steady_server
 from tests.support.house import until
 
 RAW = h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
@@ -110,3 +111,38 @@ async def test_calls_that_come_at_the_same_time_are_served(place: Place) -> None
 
 async def test_a_server_that_was_not_started_stops() -> None:
     await Place().server.stop(None)
+
+
+async def test_a_start_drops_no_call(place: Place) -> None:
+    """MUST 2: what is rehearsed at the start is nobody's call."""
+    assert await place.call("/a/b") == b"/a/b"
+    assert place.dropped == 0
+
+
+async def test_with_a_grpc_that_does_not_ask_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST 2: a release whose loop takes calls by another way than the one that is replaced here."""
+    monkeypatch.setattr(steady, "REHEARSAL_SECONDS", 0.2)
+    monkeypatch.delattr(steady._Dispatcher, "_make_request_call_future")
+    place = Place()
+    with pytest.raises(UnsteadyError, match="Install the grpcio"):
+        await place.server.start()
+    await place.server.stop(None)
+
+
+async def test_with_a_grpc_that_ends_with_its_loop_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST 2: a release that tells nobody that its loop has ended."""
+    monkeypatch.setattr(steady, "REHEARSAL_SECONDS", 0.2)
+    monkeypatch.setattr(steady._Dispatcher, "_serving_task_crash_handler", lambda *_: None)
+    place = Place()
+    with pytest.raises(UnsteadyError, match="Install the grpcio"):
+        await place.server.start()
+    # Nobody took note of its end, so its own stop meets it.
+    with contextlib.suppress(TypeError):
+        await place.server.stop(None)
+
+
+async def test_with_a_grpc_that_is_made_otherwise_it_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST 2: a release in which something that this leans on is gone."""
+    monkeypatch.delattr(steady.cygrpc, "get_working_loop")
+    with pytest.raises(UnsteadyError, match="Install the grpcio"):
+        Place()

@@ -157,7 +157,7 @@ async def test_a_replacement_that_takes_too_long_to_serve_is_stopped(
     stage.make = lambda slot: FakeWorker(slot, serves_after=3600.0)
     assert not await stage.supervisor.restart(1.0)
     assert stage.alive == [0, 1]
-    assert stage.at(2).told == ["stop"]
+    assert stage.at(2).told == ["kill"]
 
 
 async def test_a_rolling_restart_replaces_each_by_one_that_serves(stage: Stage) -> None:
@@ -212,3 +212,44 @@ async def test_a_worker_that_waits_to_be_started_again_is_not_started_after_a_st
     await until(lambda: stage.alive == [1])
     await asyncio.wait_for(stage.supervisor.stop(), 5)
     assert len(stage.started) == 2
+
+
+async def test_a_night_of_failures_leaves_no_slot_empty(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST 2: however often it failed, it is tried again; a wait is bounded before it is reckoned."""
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 0.0)
+    await stage.supervisor.start([])
+    stage.make = lambda slot: FakeWorker(slot, serves=len(stage.started) > 1100)
+    stage.at(0).end(1)
+    await until(lambda: stage.alive == [0, 1])
+    assert stage.alive == [0, 1]
+
+
+async def test_a_worker_that_never_serves_again_is_ended_and_another_one_tried(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MUST 2: also one that hangs while it starts."""
+    await stage.supervisor.start([])
+    monkeypatch.setattr(module, "START_SECONDS", 0.05)
+    stage.make = lambda slot: FakeWorker(slot, serves_after=3600.0 if len(stage.started) == 2 else 0.0)
+    stage.at(0).end(1)
+    await until(lambda: len(stage.started) == 4)
+    await until(lambda: stage.alive == [0, 1])
+    assert stage.started[2].told == ["kill"]
+
+
+async def test_a_worker_that_cannot_be_followed_is_ended_before_another_takes_its_slot(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MUST 2: two workers on one slot would both want its log."""
+
+    async def unreadable(_: FakeWorker) -> bool:
+        monkeypatch.undo()
+        raise ValueError("a line without an end")
+
+    await stage.supervisor.start([])
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(FakeWorker, "served", unreadable)
+    stage.at(0).end(1)
+    await until(lambda: len(stage.started) == 4)
+    assert stage.started[2].told == ["kill"]
+    await until(lambda: stage.alive == [0, 1])

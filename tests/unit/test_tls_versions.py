@@ -18,7 +18,7 @@ import pytest
 from certs.authority import AgencyCredentials, Authority, BrokerCredentials
 
 _SERVER = """
-import asyncio, sys
+import asyncio, sys, time
 from broker.identify.tls import require_tls13, server_credentials
 require_tls13()
 import grpc
@@ -32,7 +32,7 @@ class Echo(grpc.GenericRpcHandler):
 
 async def serve():
     certificate, key, root = (open(path, "rb").read() for path in sys.argv[1:4])
-    offer = Offer(read_pair(certificate, key, 0), root)
+    offer = Offer(read_pair(certificate, key, int(time.time())), root)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Echo(),))
     print(server.add_secure_port("127.0.0.1:0", server_credentials(lambda: offer)), flush=True)

@@ -144,7 +144,9 @@ class Enrolment:
         self.registration.require_free(driver)
 
     def apply(self, driver: Driver, seq: int, now_us: int) -> None:
+        # An agency of this name may have been in the operator's file once: neither its people nor issuers come back.
         directory.add_agency(driver, self.new)
+        enrolments.drop_issuers(driver, self.new.name)
         self.registration.apply(driver, seq, now_us)
 
 
@@ -169,6 +171,9 @@ class Appoint:
         return self.appointment.agency
 
     def require_admissible(self, driver: Driver) -> None:
+        # `sub` is ASCII (OpenID Connect Core, section 2). Another name could look like one that is in office.
+        if not self.appointment.user.isascii():
+            raise invalid("change.appoint.person.user", "letters, digits and signs of ASCII, as in the token's `sub`")
         if self.appointment.role not in self.appointed_roles:
             roles = ", ".join(sorted(self.appointed_roles))
             raise invalid("change.appoint.role", f"it needs no appointment, or does not exist; those that do: {roles}")

@@ -38,7 +38,8 @@ def unregistered() -> HiddenError:
 def personal() -> DecisionError:
     """A registrar decides in person."""
     return DecisionError(
-        "ON_BEHALF_NOT_PERMITTED", "the registry is changed in person; use a token that acts on behalf of nobody"
+        "ON_BEHALF_NOT_PERMITTED",
+        "the registry is changed in person; use a token of your own, not a workload's, that acts on behalf of nobody",
     )
 
 

@@ -7,6 +7,7 @@ concerns the own agency. What was proposed and by whom is in the audit entry's s
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -29,6 +30,7 @@ from broker.domain.issuer import RegisteredIssuer
 from broker.handle.cursor import Cursors, query_digest
 from broker.handle.enrolment import changes, four_eyes
 from broker.handle.enrolment.examiners import Examiners
+from broker.handle.enrolment.probe_limit import ProbeLimit
 from broker.handle.enrolment.refusals import closed, invalid, key_reused, not_found, step_missing, unregistered
 from broker.handle.enrolment.translate import certificate_message, proposal_message
 from broker.handle.times import timestamp
@@ -41,6 +43,8 @@ from entente.directory.v1 import enrolment_pb2
 from entente.directory.v1 import enrolment_service_pb2 as wire
 
 DEFAULT_PAGE = 100
+# A page is cut where it would come near the 4 MiB that clients take: a proposal may hold 64 KiB of keys.
+PAGE_BYTES = 3_500_000
 _NEWEST = 2**63 - 1
 _STATES = {
     number: name.removeprefix("PROPOSAL_STATE_") for name, number in enrolment_pb2.ProposalState.items() if number
@@ -56,6 +60,7 @@ class EnrolmentHandlers:
 
     def __init__(self, store: Store, cursors: Cursors, clock: Clock, examiners: Examiners) -> None:
         self._store, self._cursors, self._clock, self._examiners = store, cursors, clock, examiners
+        self._probes = ProbeLimit(clock)
 
     async def propose_change(self, call: Call) -> Answer:
         """Put a change on file, for somebody else to approve."""
@@ -175,10 +180,16 @@ class EnrolmentHandlers:
             return [(seq, one, certificates.of_proposal(driver, one.proposal_id)) for seq, one in found]
 
         found = self._store.look(read)
-        token = self._cursors.seal_number(call, query, found[size - 1][0]) if len(found) > size else None
-        response = wire.ListProposalsResponse(
-            proposals=[proposal_message(one, filed, now_us) for _, one, filed in found[:size]], next_page_token=token
-        )
+        response, room, last = wire.ListProposalsResponse(), PAGE_BYTES, below
+        for seq, one, filed in found[:size]:
+            made = proposal_message(one, filed, now_us)
+            room -= made.ByteSize()
+            if room < 0:
+                break
+            response.proposals.append(made)
+            last = seq
+        if len(response.proposals) < len(found):
+            response.next_page_token = self._cursors.seal_number(call, query, last)
         return Answer(response.SerializeToString())
 
     def list_certificates(self, call: Call) -> Answer:
@@ -213,6 +224,7 @@ class EnrolmentHandlers:
         known = self._store.look(lambda driver: enrolments.find_issuer(driver, issuer.url))
         if scope and (scope != issuer.agency or known != issuer):
             raise unregistered()
+        self._probes.take(str(call.caller.agency))
         found = await self._examiners.probe(issuer)
         response = wire.TestIssuerResponse(
             usable=found.usable,
@@ -220,7 +232,8 @@ class EnrolmentHandlers:
             key_ids=found.key_ids,
             fetch_time=timestamp(found.fetched_us),
         )
-        return Answer(response.SerializeToString(), detail={"issuer": issuer.url, "usable": str(found.usable)})
+        told = {"issuer": issuer.url, "jwks_uri": issuer.jwks_uri, "usable": str(found.usable)}
+        return Answer(response.SerializeToString(), detail=told)
 
     def _scope(self, call: Call) -> str:
         """The agency to which the caller is confined; empty for a registrar. Raises StaleGrantError."""
@@ -230,18 +243,21 @@ class EnrolmentHandlers:
     async def _once(self, call: Call, key: str, work: Work) -> Answer:
         """Do the work and keep its answer under the idempotency key, or give the answer that is kept there."""
         agency, method = str(call.caller.agency), call.exchange.method
+        # The person's too: one person's approval must not be answered to another as theirs.
+        digest = hashlib.sha256(call.request_digest + call.caller.user.encode()).digest()
 
         def transaction(tx: WriteTransaction) -> Answer:
             tx.require_current(call.grant)
+            tx.require_not_revoked(call.caller)
             kept = tx.recall(agency, method, key)
             if kept is not None:
-                if kept.digest != call.request_digest:
+                if kept.digest != digest:
                     raise key_reused()
                 return Answer(kept.envelope, touched=((kept.record_id, kept.version),))
             now_us = self._clock.now_us()
             proposal_id, response, detail = work(tx.driver, now_us)
             envelope = response.SerializeToString()
-            tx.remember(agency, method, key, Outcome(call.request_digest, envelope, proposal_id, 1), now_us)
+            tx.remember(agency, method, key, Outcome(digest, envelope, proposal_id, 1), now_us)
             return Answer(envelope, touched=((proposal_id, 1),), detail={"proposal": proposal_id, **detail})
 
         return await self._store.write(transaction)

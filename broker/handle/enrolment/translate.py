@@ -8,18 +8,22 @@ from entente.directory.v1 import enrolment_pb2
 
 
 def proposal_message(proposal: Proposal, certificate: CertificateOnFile | None, now_us: int) -> enrolment_pb2.Proposal:
-    """A proposal as it stands now, with the certificate that was filed for it."""
+    """A proposal as it stands now, with the certificate that was filed for it.
+
+    While it is open its key's fingerprint is not told: whoever approves is to hear it, not to copy it.
+    """
     message = enrolment_pb2.Proposal(
         proposal_id=proposal.proposal_id,
         change=enrolment_pb2.RegistryChange.FromString(proposal.change),
         state=enrolment_pb2.ProposalState.Value(f"PROPOSAL_STATE_{proposal.state_at(now_us)}"),
         proposer=_person(proposal.proposer),
         propose_time=timestamp(proposal.propose_us),
-        key_fingerprint=proposal.key_fingerprint or None,
     )
     if proposal.decide_us:
         message.decider.CopyFrom(_person(proposal.decider))
         message.decide_time.CopyFrom(timestamp(proposal.decide_us))
+        if proposal.key_fingerprint:
+            message.key_fingerprint = proposal.key_fingerprint
     if certificate is not None:
         message.certificate.CopyFrom(certificate_message(certificate, now_us))
     return message

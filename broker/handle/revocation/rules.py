@@ -12,12 +12,12 @@ A revoked trust root falls under none of them: the operator puts another one in 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from broker.domain import standing
 from broker.domain.answer import Call
 from broker.domain.errors import BrokerError, ConflictError, DecisionError, HiddenError, PreconditionError
-from broker.domain.standing import Target
+from broker.domain.standing import Revoked, Target
 from broker.store import directory, registry, revocations
 from broker.store.prepared import Driver
 
@@ -48,12 +48,9 @@ def require_right(driver: Driver, call: Call, target: Target, issuers: Mapping[s
 def require_registrar_left(driver: Driver, target: Target, issuers: Mapping[str, str]) -> None:
     """Rule 3. Raises PreconditionError STEP_MISSING."""
     revoked = registry.revoked(driver)
-    able = {
-        (agency, user)
-        for agency, user in revocations.appointed(driver, REGISTRAR)
-        if agency not in revoked.agencies and not revoked.holds_user(agency, user)
-    }
-    if able and all(_stops(target, person, issuers, revoked.issuers) for person in able):
+    able = {one for one in revocations.appointed(driver, REGISTRAR) if _can_act(one, revoked, issuers)}
+    after = revoked.with_target(target)
+    if able and not any(_can_act(one, after, issuers) for one in able):
         raise PreconditionError(
             "STEP_MISSING", "no registrar would be left who can act; have one appointed whom this does not stop"
         )
@@ -84,14 +81,11 @@ def _concerned(driver: Driver, call: Call, target: Target, issuers: Mapping[str,
     return first
 
 
-def _stops(target: Target, person: tuple[str, str], issuers: Mapping[str, str], revoked: Collection[str]) -> bool:
-    """Whether this person could not act any more."""
-    agency = person[0]
-    if target.kind == standing.AGENCY:
-        return target.parts == (agency,)
-    if target.kind == standing.USER:
-        return standing.same_person(target.parts, person)
-    if target.kind == standing.ISSUER and issuers.get(target.parts[0]) == agency:
-        # Unless another one can still make tokens for the agency.
-        return not any(of == agency and url != target.parts[0] and url not in revoked for url, of in issuers.items())
-    return False
+def _can_act(person: tuple[str, str], revoked: Revoked, issuers: Mapping[str, str]) -> bool:
+    """Neither the person nor the agency is revoked, and an issuer is left that can make tokens for it."""
+    agency, user = person
+    return (
+        agency not in revoked.agencies
+        and not revoked.holds_user(agency, user)
+        and any(of == agency and url not in revoked.issuers for url, of in issuers.items())
+    )

@@ -30,7 +30,7 @@ REVOCATION_ROUNDS = 5
 
 def main() -> int:
     """Run, print, and say by the exit status how it ended."""
-    given = _arguments().parse_args()
+    given = arguments().parse_args()
     try:
         report = asyncio.run(_foreign(given) if given.target else _own())
     except (OSError, ValueError, ConnectionError) as error:
@@ -61,6 +61,11 @@ async def _revocation_figures(folder: Path) -> list[str]:
 
 
 async def _foreign(given: argparse.Namespace) -> Report:
+    return await against(await deployment(given))
+
+
+async def deployment(given: argparse.Namespace) -> Target:
+    """What the arguments name. Raises ValueError where it does not serve a good call."""
     target = Target(
         given.target,
         given.ca.read_bytes(),
@@ -72,7 +77,7 @@ async def _foreign(given: argparse.Namespace) -> Report:
     first = await target.good() if Need.TOKEN in target.offers else await target.ask()
     if first.end is not End.ACCEPTED and first.reason != "TOKEN_MISSING":
         raise ValueError(f"a good call must pass first; this one ended as: {first}")
-    return await against(target)
+    return target
 
 
 def _identity(given: argparse.Namespace) -> Identity:
@@ -93,7 +98,8 @@ def _offers(given: argparse.Namespace) -> frozenset[Need]:
     return frozenset(found)
 
 
-def _arguments() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.suite", description=__doc__)
     parser.add_argument("--target", help="HOST:PORT; without it the suite starts a broker of its own")
     parser.add_argument("--server-name", default="", help="the name in the target's certificate, if not HOST")

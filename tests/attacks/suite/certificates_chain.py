@@ -10,7 +10,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.attacks.suite.case import ACCEPTED, HANDSHAKE, Case, Expected, refused
-from tests.attacks.suite.listed import FORGED, FUTURE, OLD, REVOKED_LEAF, REVOKED_STEP, STALE, UNLISTED, curve_key
+from tests.attacks.suite.listed import (
+    DELTA,
+    FORGED,
+    FORMER,
+    FUTURE,
+    MISNAMED,
+    OLD,
+    REVOKED_LEAF,
+    REVOKED_STEP,
+    STALE,
+    TWO,
+    UNLISTED,
+    UNSIGNED,
+    curve_key,
+)
 from tests.attacks.suite.presented import Make, Presented, certificate_case
 from tests.attacks.suite.target import Target
 from tests.support import forged
@@ -234,8 +248,10 @@ def _name_constraints() -> Table:
 def _revocation_lists() -> Table:
     """What the second root's list names, and authorities whose own list is missing, too old or no list of theirs."""
 
-    def under(name: str) -> Make:
-        return lambda target: below(forged.authority(name, target.root_authority))
+    def under(name: str, **changes: Any) -> Make:
+        return lambda target: below(forged.authority(name, target.root_authority), **changes)
+
+    listed = forged.integer(REVOKED_LEAF)
 
     def revoked_step(target: Target) -> Presented:
         return below(forged.authority("step 0", target.root_authority, serial=forged.integer(REVOKED_STEP)))
@@ -259,4 +275,10 @@ def _revocation_lists() -> Table:
         "list: of tomorrow": (under(FUTURE), NOBODY_KNOWS),
         "list: older than the broker's own limit": (under(OLD), NOBODY_KNOWS),
         "list: signed by another key": (under(FORGED), NOBODY_KNOWS),
+        "list: not signed": (under(UNSIGNED), NOBODY_KNOWS),
+        "list: in another authority's name": (under(MISNAMED), NOBODY_KNOWS),
+        "list: a delta list, put in place while the broker serves": (under(DELTA), NOBODY_KNOWS),
+        "list: on it, and not on a former one beside it": (under(TWO, serial=listed), REVOKED),
+        "list: not on it, beside a former one": (under(TWO), ACCEPTED),
+        "list: on it, and a former one is put in its place": (under(FORMER, serial=listed), REVOKED),
     }

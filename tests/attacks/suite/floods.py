@@ -85,8 +85,14 @@ def _during(flood: Flood) -> Callable[[Target], Awaitable[Observed]]:
 async def bystander(target: Target) -> AsyncIterator[Bystander]:
     """Good calls, one after another, on a connection of their own, and one at the end at least."""
     seen = Bystander()
+    identity = target.identity
+    connection = await target.connect(identity.certificate, identity.key)
 
     async def call() -> None:
+        nonlocal connection
+        if connection.goaway:
+            await connection.close()
+            connection = await target.connect(identity.certificate, identity.key)
         began = time.perf_counter()
         found = await connection.call(call_headers(WHO_AM_I, bearer(target.identity.token())), framed(b""))
         seen.seconds.append(time.perf_counter() - began)
@@ -98,7 +104,7 @@ async def bystander(target: Target) -> AsyncIterator[Bystander]:
             await call()
             await asyncio.sleep(GOOD_EVERY_SECONDS)
 
-    async with target.fresh() as connection:
+    try:
         task = asyncio.create_task(keep_calling())
         try:
             yield seen
@@ -106,6 +112,8 @@ async def bystander(target: Target) -> AsyncIterator[Bystander]:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await call()
+    finally:
+        await connection.close()
 
 
 async def _half_open_tcp(target: Target) -> str:

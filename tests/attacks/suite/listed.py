@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support import forged
@@ -17,6 +19,8 @@ from tests.support.identities import ed25519_key, rsa_key
 # The serials that the second root's list names.
 REVOKED_LEAF, REVOKED_STEP = 0x5AD1EAF, 0x5AD57E9
 UNLISTED, STALE, FUTURE, OLD, FORGED = "unlisted", "stale list", "future list", "old list", "forged list"
+UNSIGNED, MISNAMED, TWO, DELTA, FORMER = "unsigned list", "misnamed list", "two lists", "delta list", "former list"
+LATE_FILES = {DELTA: "delta.crl", FORMER: "former.crl"}
 
 
 @cache
@@ -41,7 +45,37 @@ def revocation_lists(upper: Issuer) -> bytes:
     lists.append(forged.revocation_list(_issuer(FUTURE), begins=DAY, ends=2 * DAY))
     lists.append(forged.revocation_list(_issuer(OLD), begins=-300 * DAY, ends=300 * DAY))
     lists.append(forged.revocation_list(_issuer(FORGED), key=forged.p256("forger")))
+    lists.append(_unsigned(forged.revocation_list(_issuer(UNSIGNED))))
+    lists.append(forged.revocation_list(Issuer(forged.common_name("another"), _issuer(MISNAMED).key, b"")))
+    lists.append(forged.revocation_list(_issuer(TWO), REVOKED_LEAF, number=2))
+    lists.append(forged.revocation_list(_issuer(TWO), number=1))
     return b"".join(lists)
+
+
+def before_and_after() -> dict[str, tuple[bytes, bytes]]:
+    """Files at the start, and what is put into them while the broker serves; it takes neither of the latter.
+
+    What was in force then stays: of a delta list's authority nothing, and the list on which a leaf is.
+    """
+    delta = (x509.DeltaCRLIndicator(1), True)
+    key = (x509.AuthorityKeyIdentifier(b"former", None, None), False)
+    return {
+        LATE_FILES[DELTA]: (
+            forged.revocation_list(Issuer(forged.common_name("no matter"), forged.p256("no matter"), b"")),
+            forged.revocation_list(_issuer(DELTA), number=2, more=[delta]),
+        ),
+        LATE_FILES[FORMER]: (
+            forged.revocation_list(_issuer(FORMER), REVOKED_LEAF, number=2, more=[key]),
+            forged.revocation_list(_issuer(FORMER), number=1, more=[key]),
+        ),
+    }
+
+
+def _unsigned(pem: bytes) -> bytes:
+    made = x509.load_pem_x509_crl(pem)
+    identifier = forged.sequence(forged.oid(made.signature_algorithm_oid.dotted_string))
+    der = forged.sequence(made.tbs_certlist_bytes, identifier, forged.tlv(0x03, b"\x00"))
+    return x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
 
 
 def _issuer(name: str) -> Issuer:

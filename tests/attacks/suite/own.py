@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from certs.issuer import DEFAULT_AUDIENCE
 from certs.network import PARTIES, STAFF, Network
 from entente_tlog.receipt import LogKey
 from tests.attacks.suite.case import Need
-from tests.attacks.suite.listed import revocation_lists
+from tests.attacks.suite.listed import before_and_after, revocation_lists
 from tests.attacks.suite.minting import Mint, jwk_ed25519, jwk_rsa
 from tests.attacks.suite.target import Identity, Target
 from tests.support import forged
@@ -29,6 +30,8 @@ from tests.support.live import LiveBroker, free_port
 
 ED25519_KEY_ID, RS256_KEY_ID, PS256_KEY_ID = "suite-ed25519", "suite-rs256", "suite-ps256"
 UPPER_ROOT = "attack suite root"
+# The broker looks at its files four times a second.
+LOOKED_SECONDS = 30.0
 # The flood of refusals comes from a few agencies; their quota is what other tests are about.
 LIMITS = {"connections": 4096, "streams": 512, "calls": 4096, "requests_per_second": 100_000, "burst": 100_000}
 
@@ -40,7 +43,11 @@ def prepare(directory: Path) -> Network:
     (directory / "roots.pem").write_bytes(authority.root.read_bytes() + forged.pem(upper_authority().der))
     (directory / "suite.crl").write_bytes(revocation_lists(upper_authority()))
     text = re.sub(r"(?m)^roots = .*$", 'roots = "roots.pem"', net.broker_config.read_text())
-    text = re.sub(r"(?m)^revocation_lists = \[", 'revocation_lists = ["suite.crl", ', text)
+    late = before_and_after()
+    for name, (before, _) in late.items():
+        (directory / name).write_bytes(before)
+    named = "".join(f'"{name}", ' for name in ("suite.crl", *late))
+    text = re.sub(r"(?m)^revocation_lists = \[", f"revocation_lists = [{named}", text)
     net.broker_config.write_text(text)
     jwks = authority.agency(*PARTIES[0].agency.split("/")).jwks
     keys = json.loads(jwks.read_text())
@@ -59,8 +66,9 @@ def upper_authority() -> forged.Issuer:
 
 
 def target(broker: LiveBroker) -> Target:
-    """The broker, with every agency's credentials and both authorities' keys."""
+    """The broker, with every agency's credentials and both authorities' keys, once it has seen the late lists."""
     directory = broker.network.directory
+    _put_late_lists(broker)
     authority = Authority.open(directory / "authority")
     identities = [_identity(authority.agency(*party.agency.split("/")), party) for party in PARTIES]
     return Target(
@@ -72,7 +80,22 @@ def target(broker: LiveBroker) -> Target:
         registrar=_identity(authority.agency(*STAFF[0].agency.split("/")), STAFF[0]),
         authority=_issuer(directory),
         upper_authority=upper_authority(),
+        put_on_list=lambda serial: authority.revoke(serial),
     )
+
+
+def _put_late_lists(broker: LiveBroker) -> None:
+    """Raises AssertionError where the broker does not say that it takes none of them."""
+    late = before_and_after()
+    for name, (_, after) in late.items():
+        (broker.network.directory / name).write_bytes(after)
+    deadline = time.monotonic() + LOOKED_SECONDS
+    while time.monotonic() < deadline:
+        refused = {Path(line["file"]).name for line in broker.said("tls_file_refused")}
+        if refused == set(late):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the broker did not refuse each of {sorted(late)}")
 
 
 def _identity(files: AgencyCredentials, party: network.Party) -> Identity:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +69,10 @@ class Target:
     # Of the own broker alone: an authority that signs leaves only, and one that may sign intermediates too.
     authority: forged.Issuer | None = None
     upper_authority: forged.Issuer | None = None
+    # The first of these two signs its list again, with one more serial.
+    put_on_list: Callable[[int], object] | None = None
     _connections: dict[bytes, Connection] = field(default_factory=dict)
+    _left: list[Connection] = field(default_factory=list)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -114,15 +117,17 @@ class Target:
             found = self._connections.get(chosen.certificate)
             if found is None or found.closed or found.goaway:
                 if found is not None:
-                    await found.close()
+                    # Other cases may have calls under way on it.
+                    self._left.append(found)
                 found = await self.connect(chosen.certificate, chosen.key)
                 self._connections[chosen.certificate] = found
             return found
 
     async def close(self) -> None:
-        for connection in self._connections.values():
+        for connection in (*self._connections.values(), *self._left):
             await connection.close()
         self._connections.clear()
+        self._left.clear()
 
     @contextlib.asynccontextmanager
     async def fresh(self, identity: Identity | None = None) -> AsyncIterator[Connection]:

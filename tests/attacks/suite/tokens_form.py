@@ -277,7 +277,8 @@ def _metadata() -> dict[str, tuple[MakeHeaders, Expected]]:
         "metadata: a NUL in the value": (lambda _: ((b"authorization", b"Bearer \x00"),), MALFORMED),
         "metadata: a line feed in the value": (lambda _: ((b"authorization", b"Bearer a\nb"),), MALFORMED),
         "metadata: 1 MB": (lambda mint: (bearer("a" * 1_000_000),), CORE),
-        "metadata: 20 KB": (lambda mint: (bearer("a" * 20_000),), CORE),
+        # Between 16 KiB and a quarter more the core refuses at random.
+        "metadata: 24 KB": (lambda mint: (bearer("a" * 24_000),), CORE),
         "metadata: 12 KB": (lambda mint: (bearer("a" * 12_000),), MALFORMED),
         "metadata: a 1 MB token of 100,000 brackets": (lambda mint: (bearer(_deep(mint, 100_000)),), CORE),
         "metadata: a token of 4,000 brackets": (lambda mint: (bearer(_deep(mint, 4_000)),), MALFORMED),

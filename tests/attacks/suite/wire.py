@@ -57,6 +57,11 @@ class ClientCannotError(Exception):
     """This machine's TLS library will not present that; it never reached the server."""
 
 
+# A server that says goodbye to an old connection answers what is under way on it; h2 would hear no more of it.
+_OPEN, _GOODBYE = h2.connection.ConnectionState.CLIENT_OPEN, h2.connection.ConnectionInputs.RECV_GOAWAY
+_LISTENING = {**h2.connection.H2ConnectionStateMachine._transitions, (_OPEN, _GOODBYE): (None, _OPEN)}
+
+
 @dataclass
 class _Stream:
     """What came back on one stream."""
@@ -106,6 +111,7 @@ class Connection:
         self._writer = writer
         self.h2 = h2.connection.H2Connection(config=_RAW)
         self.h2.encoder = _Plain()
+        self.h2.state_machine._transitions = _LISTENING
         self._streams: dict[int, _Stream] = {}
         self._ready = asyncio.Event()
         self._window = asyncio.Event()

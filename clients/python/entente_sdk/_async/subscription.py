@@ -165,7 +165,11 @@ class AsyncSubscription:
             await self._calls.raise_handshake(failed, line)
         renewed = self._calls.renew(failed, self._metadata)
         budget = Budget(self._calls.retry, LONGEST_WAIT_SECONDS, attempts_made=self._failures)
-        wait = budget.next_wait(failed.code, failed.retry_after_s, renewed=renewed)
+        # gRPC's client loses the status of a stream whose end crosses an acknowledgement; the broker's own INTERNAL
+        # says so in its details.
+        lost = failed.code is grpc.StatusCode.INTERNAL and failed.info is None
+        code = grpc.StatusCode.UNAVAILABLE if lost else failed.code
+        wait = budget.next_wait(code, failed.retry_after_s, renewed=renewed)
         self._failures += 1
         skips = self._start.from_now and self._received > 0
         if skips or wait is None:

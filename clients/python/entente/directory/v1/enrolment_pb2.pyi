@@ -72,7 +72,7 @@ class Proposal(_message.Message):
     """Where it stands."""
     key_fingerprint: _builtins.str
     """Of an agency's enrolment: SHA-256 of the key in its request (SubjectPublicKeyInfo, hexadecimal),
-    as the agency reads it back.
+    as the agency reads it back. Absent while the proposal is open: each registrar hears it from the agency.
     """
     @_builtins.property
     def change(self) -> Global___RegistryChange:

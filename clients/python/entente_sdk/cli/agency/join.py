@@ -15,7 +15,7 @@ import typer
 from entente_sdk._sync.client import Entente
 from entente_sdk.cli.command import expected_errors
 from entente_sdk.cli.session import RETRY, console, print_table, say, say_receipt
-from entente_sdk.errors import ConfigurationError
+from entente_sdk.errors import ConfigurationError, EntenteError
 from entente_sdk.joining.answers import LEVELS, Answers
 from entente_sdk.joining.fingerprint import grouped
 from entente_sdk.joining.folder import JoinFolder
@@ -25,7 +25,7 @@ from entente_sdk.settings import config_path, load_profile
 QUESTIONS = {
     "agency": "Your agency on the network, trust-domain/agency (such as police.example/fenmoor)",
     "display_name": "What people call it",
-    "country": "Its country (two capital letters)",
+    "country": "Its country (two capital letters as in ISO 3166-1, such as GB)",
     "level": f"Its level ({', '.join(LEVELS)})",
     "contact": "Whom to ask: a post, a phone number or an address that stays",
     "issuer": "The issuer of your people's tokens: its exact https URL (`iss`)",
@@ -41,6 +41,9 @@ Network = Annotated[Path | None, typer.Option(help="network.toml, as the registr
 ProfileName = Annotated[str | None, typer.Option(help="Of the profile that is written; default: the agency's id.")]
 TokenCommand = Annotated[str | None, typer.Option(help="A command that prints a token of a person.")]
 TokenFile = Annotated[Path | None, typer.Option(help="A file that holds a current token.")]
+IssuerCa = Annotated[
+    Path | None, typer.Option(help="With --client-id: the issuer's authority in PEM, where it is not a public one.")
+]
 ClientId = Annotated[str | None, typer.Option(help="As your issuer knows this client: then `entente login` works.")]
 Purpose = Annotated[str | None, typer.Option(help="The usual purpose of the profile's calls.")]
 
@@ -52,16 +55,22 @@ class Tokens:
     command: str | None
     file: Path | None
     client_id: str | None
+    issuer_ca: Path | None
 
     def settings(self, answers: Answers, network: NetworkFile) -> dict[str, Any]:
         """As the profile says it. Raises ConfigurationError."""
         if sum(bool(one) for one in (self.command, self.file, self.client_id)) != 1:
             raise ConfigurationError("give one of --token-command, --token-file and --client-id", reason="USAGE")
+        if self.issuer_ca and not self.client_id:
+            raise ConfigurationError("--issuer-ca goes with --client-id", reason="USAGE")
+        if self.issuer_ca and not self.issuer_ca.is_file():
+            raise ConfigurationError(f"--issuer-ca: there is no file {self.issuer_ca}", reason="USAGE")
         if self.command:
             return {"token_command": shlex.split(self.command)}
         if self.file:
             return {"token_file": str(self.file.absolute())}
-        return {"issuer": answers.issuer, "client_id": self.client_id, "resource": network.audience}
+        made = {"issuer": answers.issuer, "client_id": self.client_id, "resource": network.audience}
+        return {**made, "issuer_ca": str(self.issuer_ca.absolute())} if self.issuer_ca else made
 
 
 def register(app: typer.Typer) -> None:
@@ -86,6 +95,7 @@ def register(app: typer.Typer) -> None:
         token_command: TokenCommand = None,
         token_file: TokenFile = None,
         client_id: ClientId = None,
+        issuer_ca: IssuerCa = None,
         purpose: Purpose = None,
         profile_name: ProfileName = None,
     ) -> None:
@@ -110,7 +120,7 @@ def register(app: typer.Typer) -> None:
                 return
             if certificate is None or network is None:
                 raise ConfigurationError("--certificate and --network go together", reason="USAGE")
-            tokens = Tokens(token_command, token_file, client_id)
+            tokens = Tokens(token_command, token_file, client_id, issuer_ca)
             name = profile_name or place.answers().agency.partition("/")[2]
             finish(place, certificate, read_network(network), tokens, name, purpose)
 
@@ -141,6 +151,7 @@ def finish(
         pem = certificate.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{certificate} cannot be read: {error.strerror}") from error
+    given = tokens.settings(place.answers(), network)
     place.take_certificate(pem, network.root.encode())
     say(f"The certificate is for this key and comes from the network's authority: {place.certificate}")
     settings: dict[str, Any] = {
@@ -148,14 +159,20 @@ def finish(
         "ca": str(place.root),
         "certificate": str(place.certificate),
         "key": str(place.key),
-        **tokens.settings(place.answers(), network),
+        **given,
         "log_key": list(network.log_keys),
     }
     if purpose:
         settings["purpose"] = purpose
     if add_profile(config_path(), name, settings):
         say(f"Wrote the profile {name!r} into {config_path()}")
-    _first_call(name)
+    try:
+        _first_call(name)
+    except EntenteError as error:
+        if error.reason != "LOGIN_NEEDED":
+            raise
+        say("What is left is to log in, and to run this command again: it makes the first call.", "bold")
+        say(f"    entente login --profile {shlex.quote(name)}")
 
 
 def _first_call(name: str) -> None:
@@ -193,7 +210,8 @@ def _say_what_is_next(place: JoinFolder) -> None:
     say(f"  1. Send {place.request.name} to the registrars (it holds nothing secret).")
     say("  2. Two of them call you, each by a number that they know, and you read the fingerprint to each.")
     say("  3. They approve, have the request signed, and send you the certificate and network.toml.")
-    say(f"  4. entente agency join {shlex.quote(str(place.path))} --certificate FILE --network network.toml ...")
+    say(f"  4. entente agency join {shlex.quote(str(place.path))} --certificate FILE --network network.toml")
+    say("     and where your people's tokens come from: --client-id, --token-command or --token-file.")
 
 
 def _asked(place: JoinFolder, answers: Answers, name: str) -> Answers:
