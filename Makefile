@@ -26,8 +26,13 @@ demo: $(READY) ## five parties exchange reports; each sees its own fields; an au
 test: $(READY) ## every test: unit, contract, policy on both engines, flows over TLS
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-attack: $(READY) ## the attack suite and an outside TLS judge against a broker of its own
+# What must hold while things change, each with its figure: `-s` prints it.
+DRILLS := tests/flows/test_revocation_streams.py tests/flows/test_tls_rotation.py \
+  tests/flows/test_identity_provider.py tests/flows/test_workers_restart.py tests/clients/test_rotation.py
+
+attack: $(READY) ## the attack suite, an outside TLS judge, and what must hold while things rotate, each figure printed
 	$(BIN)/python -m tests.attacks.suite
+	$(BIN)/python -m pytest -q -s $(DRILLS)
 
 # For each target.
 SECONDS ?= 60

@@ -191,16 +191,22 @@ async def test_a_lost_feed_serves_nobody_and_comes_back(tmp_path: Path) -> None:
             ended = await follower.refused()
             took = time.monotonic() - lost
         assert (ended.status, ended.reason) == (grpc.StatusCode.UNAVAILABLE, "REVOCATIONS_UNAVAILABLE")
-        assert OLDEST_SECONDS - 0.5 < took < OLDEST_SECONDS + 1.5
+        print(f"\nthe feed lost: the last stream ended after {took:.2f} s")
+        assert OLDEST_SECONDS - 0.5 < took < 2 * OLDEST_SECONDS
         refused = await refusal(place, GET, getting(target.record_id))
         assert (refused.status, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "REVOCATIONS_UNAVAILABLE")
         serving = health_pb2.HealthCheckResponse
-        assert (await stub.Check(health_pb2.HealthCheckRequest())).status == serving.NOT_SERVING
+        assert await told(stub, serving.NOT_SERVING)
         (directory / "data/elsewhere.db").rename(directory / "data/store.db")
         await until(lambda: place.broker.standing.is_current)
         await ask(place, GET, getting(target.record_id))
-        for _ in range(100):
-            if (await stub.Check(health_pb2.HealthCheckRequest())).status == serving.SERVING:
-                break
-            await asyncio.sleep(0.02)
-        assert (await stub.Check(health_pb2.HealthCheckRequest())).status == serving.SERVING
+        assert await told(stub, serving.SERVING)
+
+
+async def told(stub: health_pb2_grpc.HealthStub, status: int) -> bool:
+    """Whether health comes to say so: a stream may end a moment before the watch's next turn."""
+    for _ in range(250):
+        if (await stub.Check(health_pb2.HealthCheckRequest())).status == status:
+            return True
+        await asyncio.sleep(0.02)
+    return False
