@@ -80,7 +80,7 @@ class Link:
             if not write.done():
                 await asyncio.wait((write,), timeout=GRACE_SECONDS)
             if not write.done():
-                self._wire.cut_off()
+                # gRPC keeps what it holds for this client until the client's deadline, or its connection's end.
                 raise asyncio.CancelledError
             write.result()
         finally:

@@ -14,17 +14,16 @@ MUSTs:
 1. A call whose path cannot be read ends alone: the calls under way go on, and those that come are served.
 2. Before it accepts, every server loses a dispatcher and sees the next one take over. With a gRPC in which that does
    not happen it does not start: it would serve unprotected.
-3. `cut_off` ends a call that nobody reads and gives its memory back. A handler that ends without a status does neither.
+
+Does not: cancel gRPC's own task of a call. What the core still writes into would be freed under it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -38,10 +37,6 @@ _NO_CALL = object()
 # It takes milliseconds.
 REHEARSAL_SECONDS = 10.0
 
-# gRPC's own task for the call under way, which holds the call until its client has closed it. Weak: the task holds the
-# context in which this is set.
-_holder: ContextVar[Callable[[], asyncio.Task[Any] | None]] = ContextVar("holder", default=lambda: None)
-
 
 class UnsteadyError(RuntimeError):
     """This gRPC is not the one that this module was written for; the message says what to do."""
@@ -51,13 +46,6 @@ class UnsteadyError(RuntimeError):
             f"grpcio {grpc.__version__} does not work as this broker needs ({why}): any client could end the whole "
             "server. Install the grpcio that pyproject.toml names for the broker."
         )
-
-
-def cut_off() -> None:
-    """Reset the present call: its client, which takes nothing, gets no status. What it carries is let go."""
-    holder = _holder.get()()
-    if holder is not None:
-        holder.cancel()
 
 
 def steady_server(options: Options, dropped: Callable[[], None]) -> grpc.aio.Server:
@@ -74,23 +62,6 @@ def steady_server(options: Options, dropped: Callable[[], None]) -> grpc.aio.Ser
         raise UnsteadyError(str(error)) from error
     made: grpc.aio.Server = server
     return made
-
-
-class _Loop:
-    """The event loop as a dispatcher gets it: each call's handler can tell which task of gRPC's holds the call."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.create_future = loop.create_future
-
-    def create_task(self, work: Any, **named: Any) -> asyncio.Task[Any]:
-        # The handler's task is made by the holder's, and inherits what is set here.
-        if (holder := asyncio.current_task()) is not None:
-            _holder.set(weakref.ref(holder))
-        return self._loop.create_task(work, **named)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
 
 
 class _Acceptor(cygrpc.AioServer):  # type: ignore[misc]
@@ -170,7 +141,7 @@ class _Dispatcher(cygrpc.AioServer):  # type: ignore[misc]
         waiting: deque[Any],
         died: Callable[[deque[Any]], None],
     ) -> None:
-        super().__init__(_Loop(loop), None, tuple(handlers), (), (), None)
+        super().__init__(loop, None, tuple(handlers), (), (), None)
         self._event_loop = loop
         self._waiting = waiting
         self._died = died

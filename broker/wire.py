@@ -11,7 +11,6 @@ import grpc
 
 from broker.domain.errors import DeadlineError, LimitError, RequestError
 from broker.domain.exchange import Session
-from broker.steady import cut_off
 
 MAX_REQUEST_BYTES = 1 << 20
 TLS_VERSION, TLS_GROUP = "ssl_tls_version", "ssl_negotiated_key_exchange_group"
@@ -118,10 +117,6 @@ class Wire:
         except grpc.aio.BaseError:
             # gRPC has no call any more to write to, and cancels this task too, sooner or later.
             raise asyncio.CancelledError from None
-
-    def cut_off(self) -> None:
-        """Reset the call: its client takes nothing, and what gRPC holds for it would lie there until it goes away."""
-        cut_off()
 
     async def next_message(self) -> bytes | None:
         """The next message of a stream, or None when the client has ended its side."""
