@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from broker.domain.caller import Caller
@@ -52,7 +51,7 @@ class Revoked:
 
     Args:
         certificates: SHA-256 of DER, leaves and authorities alike.
-        users: (agency as `trust-domain/agency`, user as `same_person` compares it).
+        users: (agency as `trust-domain/agency`, user as `folded`).
         tokens: (issuer's URL, `jti`).
         issuers: URLs.
         agencies: locked ones, as `trust-domain/agency`.
@@ -97,8 +96,3 @@ def folded(user: str) -> str:
         return user.lower()
     seen = _IGNORABLE.sub("", unicodedata.normalize("NFKC", user))
     return unicodedata.normalize("NFKC", seen.casefold())
-
-
-def same_person(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two pairs of agency and user name the same person."""
-    return one[0] == other[0] and folded(one[1]) == folded(other[1])

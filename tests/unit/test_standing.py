@@ -8,7 +8,7 @@ import pytest
 
 from broker.domain.caller import AgencyId, Caller, Peer
 from broker.domain.errors import IdentityError, UnavailableError
-from broker.domain.standing import Revoked, folded, same_person
+from broker.domain.standing import Revoked, folded
 from broker.identify.standing import OLDEST_SECONDS, Standing
 from tests.support.reports import TickingClock
 
@@ -100,8 +100,8 @@ def test_a_revoked_caller_is_refused(revoked: Revoked, reason: str) -> None:
 def test_a_person_is_one_however_written(one: str, other: str) -> None:
     """Letter case and Unicode form are no way round."""
     assert folded(one) == folded(other)
-    assert same_person(("a/b", one), ("a/b", other))
-    assert not same_person(("a/b", one), ("a/c", other))
+    assert Revoked(users=frozenset({("a/b", folded(one))})).holds_user("a/b", other)
+    assert not Revoked(users=frozenset({("a/b", folded(one))})).holds_user("a/c", other)
 
 
 def test_an_old_standing_serves_nobody() -> None:
