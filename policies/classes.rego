@@ -8,17 +8,21 @@ import data.entente.conditions
 import data.entente.portions
 import data.entente.trees
 
-open := {"full": trees.everything, "part": trees.nothing}
+open := {"full": trees.everything, "part": trees.nothing, "pseudonym": trees.nothing}
 
-owner_only(rule) := {"full": trees.eq(rule, "originator", input.agency.name), "part": trees.nothing}
+owner_only(rule) := {"full": trees.eq(rule, "originator", input.agency.name), "part": trees.nothing, "pseudonym": trees.nothing}
+
+# What the originator shares in a redacted form goes to nobody in full.
+not_redacted := trees.within("redacted", "reach", ["UNSPECIFIED"])
 
 # In full or not at all.
-whole(children) := {"full": for_others(children), "part": trees.nothing}
+whole(children) := {"full": for_others(array.concat([not_redacted], children)), "part": trees.nothing, "pseudonym": trees.nothing}
 
 # In full, or else in the coarser form; no coarser form under S2.
 coarser(full, part) := {
-	"full": for_others(full),
+	"full": for_others(array.concat([not_redacted], full)),
 	"part": for_others(array.concat([conditions.s2], part)),
+	"pseudonym": trees.nothing,
 }
 
 for_others(children) := trees.any_of([portions.own, trees.all_of(children)])
@@ -50,8 +54,9 @@ by_class := {
 			trees.holds("source_handler", caller.handles_sources),
 		]),
 		"part": trees.nothing,
+		"pseudonym": trees.nothing,
 	},
-	"TEAR_LINE": whole([conditions.s2]),
+	"TEAR_LINE": {"full": for_others([conditions.s2]), "part": trees.nothing, "pseudonym": trees.nothing},
 	"INFORMATION": whole([text]),
 	"LINK": whole([text]),
 	"PROVENANCE": whole([

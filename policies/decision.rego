@@ -3,9 +3,9 @@
 # It shares nothing with `grant.rego` and its parts; generated pairs of caller and marks must be decided alike by both.
 package entente.naive
 
-default decision := {"visible": false, "pointer": false, "classes": {}}
+default decision := {"visible": false, "pointer": false, "silent": false, "classes": {}}
 
-decision := {"visible": visible, "pointer": pointer, "classes": levels}
+decision := {"visible": visible, "pointer": pointer, "silent": silent, "classes": levels}
 
 purpose := data.policy.purposes[input.caller.purpose]
 
@@ -114,16 +114,42 @@ refusal if {
 	not me.authorised
 }
 
+refusal if marks.reach in ["POINTER", "SILENT", "NONE"]
+
 default pointer := false
 
 pointer if {
 	not visible
-	marks.fallback == "POINTER"
+	points
 	"REPORT_READ" in permissions
 	purpose.operational
 	not outside_a_compartment
 	marks.tlp != "RED"
 	near
+}
+
+points if marks.reach == "POINTER"
+
+points if {
+	marks.fallback == "POINTER"
+	not marks.reach in ["SILENT", "NONE"]
+}
+
+default silent := false
+
+silent if {
+	not visible
+	not pointer
+	hushed
+	"REPORT_READ" in permissions
+	purpose.operational
+}
+
+hushed if marks.reach == "SILENT"
+
+hushed if {
+	marks.fallback == "SILENT"
+	marks.reach != "NONE"
 }
 
 near if home
@@ -173,9 +199,16 @@ every_class := [
 
 level_of(class) := "full" if {
 	in_full(class)
+	not kept_back(class)
 } else := "part" if {
 	not "S2" in bites
 	in_part(class)
+}
+
+kept_back(class) if {
+	not mine
+	marks.reach == "REDACTED"
+	not class in ["HEADER", "MARKING", "SUMMARY", "TEAR_LINE", "GRADING"]
 }
 
 in_full(class) if class in ["HEADER", "MARKING", "SUMMARY", "GRADING"]

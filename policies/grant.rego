@@ -7,5 +7,6 @@ import data.entente.portions
 grant := {
 	"rows": portions.rows,
 	"pointers": portions.pointers,
+	"silent": portions.silent,
 	"classes": classes.by_class,
 }

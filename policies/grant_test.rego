@@ -33,10 +33,10 @@ classes := {
 
 test_a_caller_with_nothing_gets_a_whole_answer if {
 	grant := entente.grant with input as nobody
-	object.keys(grant) == {"rows", "pointers", "classes"}
+	object.keys(grant) == {"rows", "pointers", "silent", "classes"}
 	object.keys(grant.classes) == classes
 	every class in grant.classes {
-		object.keys(class) == {"full", "part"}
+		object.keys(class) == {"full", "part", "pseudonym"}
 	}
 	trees.holds("reader_role", false) in grant.rows.all
 	trees.within("clearance", "classification", []) in grant.rows.all

@@ -42,6 +42,8 @@ strict := trees.any_of([
 	domestic("tlp_amber_strict"),
 ])
 
+reaches := trees.within("reach", "reach", ["UNSPECIFIED", "REDACTED"])
+
 # CLEAR and GREEN are open to every known agency; anything else, unmarked included, rests on an agreement.
 covered := trees.any_of([
 	trees.within("agreement", "tlp", ["CLEAR", "GREEN"]),
@@ -50,7 +52,7 @@ covered := trees.any_of([
 
 # Everybody else's records.
 foreign := array.concat(
-	[recipient, not_source_protected, red, strict, covered],
+	[recipient, not_source_protected, reaches, red, strict, covered],
 	conditions.on_portions(named("h2_named_recipients")),
 )
 
@@ -60,8 +62,24 @@ rows := trees.all_of(array.concat(house, [trees.any_of([own, trees.all_of(foreig
 pointers := trees.all_of([
 	trees.holds("reader_role", caller.reads_reports),
 	trees.holds("operational_purpose", caller.operational),
-	trees.eq("no_pointer", "fallback", "POINTER"),
+	trees.any_of([
+		trees.eq("no_pointer", "reach", "POINTER"),
+		trees.all_of([reaches, trees.eq("no_pointer", "fallback", "POINTER")]),
+	]),
 	trees.subset("compartment", "compartments", input.agency.compartments),
 	trees.within("tlp_red", "tlp", ["UNSPECIFIED", "CLEAR", "GREEN", "AMBER", "AMBER_STRICT"]),
 	trees.any_of([domestic("agreement"), trees.within("agreement", "originator", caller.partners)]),
+])
+
+# That somebody looked for it: told to the originator alone, where it asked for that. Whoever reads reports counts.
+silent := trees.all_of([
+	trees.holds("reader_role", caller.reads_reports),
+	trees.holds("operational_purpose", caller.operational),
+	trees.any_of([
+		trees.eq("not_silent", "reach", "SILENT"),
+		trees.all_of([
+			trees.within("not_silent", "reach", ["UNSPECIFIED", "REDACTED", "POINTER"]),
+			trees.eq("not_silent", "fallback", "SILENT"),
+		]),
+	]),
 ])

@@ -62,6 +62,7 @@ ENUMS = (
             "Tlp",
             "Sanitisation",
             "Fallback",
+            "Reach",
         )
     ),
     directory_pb2.AgencyLevel,

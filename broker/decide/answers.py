@@ -31,6 +31,9 @@ MAX_DEPTH = 12
 MAX_NODES = 4_000
 MAX_VALUES = 10_000
 
+# How a class may be released, the fuller before the coarser.
+TRANSFORMS = ("full", "part", "pseudonym")
+
 _ENUMS = {
     "classification": marks_pb2.Classification,
     "markings": marks_pb2.Marking,
@@ -40,6 +43,7 @@ _ENUMS = {
     "tlp": marks_pb2.Tlp,
     "sanitisation": marks_pb2.Sanitisation,
     "fallback": marks_pb2.Fallback,
+    "reach": marks_pb2.Reach,
 }
 
 
@@ -66,10 +70,11 @@ class MethodAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ClassTrees:
-    """Where a class is released in full, and where at least in its coarser form."""
+    """Where a class is released in full, where at least in its coarser form, and where at least as a pseudonym."""
 
     full: Tree
     part: Tree
+    pseudonym: Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class GrantAnswer:
 
     rows: Tree
     pointers: Tree
+    silent: Tree
     classes: Mapping[str, ClassTrees]
 
 
@@ -111,14 +117,15 @@ class AnswerReader:
 
     def grant(self, document: object) -> GrantAnswer:
         """Raises UnavailableError for anything but a grant."""
-        answer = _object(document, "grant", {"rows", "pointers", "classes"})
+        answer = _object(document, "grant", {"rows", "pointers", "silent", "classes"})
         classes = _object(answer["classes"], "grant.classes", self._decided)
         budget = _Budget()
         trees: dict[str, ClassTrees] = {}
         for name, entry in classes.items():
-            pair = _object(entry, f"grant.classes.{name}", {"full", "part"})
-            trees[name] = ClassTrees(self._tree(pair["full"], budget), self._tree(pair["part"], budget))
-        return GrantAnswer(self._tree(answer["rows"], budget), self._tree(answer["pointers"], budget), trees)
+            pair = _object(entry, f"grant.classes.{name}", set(TRANSFORMS))
+            trees[name] = ClassTrees(*(self._tree(pair[how], budget) for how in TRANSFORMS))
+        rows, pointers, silent = (self._tree(answer[name], budget) for name in ("rows", "pointers", "silent"))
+        return GrantAnswer(rows, pointers, silent, trees)
 
     def _tree(self, document: object, budget: _Budget, depth: int = 0) -> Tree:
         budget.spend(depth)

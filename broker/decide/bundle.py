@@ -26,7 +26,7 @@ from entente.common.v1 import exchange_pb2
 
 METHOD_ENTRY = "entente/method"
 GRANT_ENTRY = "entente/grant"
-DATA_FILES = ("purposes", "roles", "rules")
+DATA_FILES = ("legal_bases", "purposes", "roles", "rules")
 TEST_ONLY = ("decision.rego",)
 ROOTS = ("entente", "policy")
 
@@ -44,7 +44,8 @@ class RuleText:
 class PolicyBundle:
     """Modules by file name, data as under `data.policy`, their hash (hex), and what both sides know by name.
 
-    `appointed_roles` are those of the `roles` that count only for persons whom the directory appoints.
+    `appointed_roles` are those of the `roles` that count only for persons whom the directory appoints; `legal_bases`
+    the codes of the register.
     """
 
     modules: tuple[tuple[str, str], ...]
@@ -53,6 +54,7 @@ class PolicyBundle:
     rules: Mapping[str, RuleText]
     roles: frozenset[str]
     appointed_roles: frozenset[str] = frozenset()
+    legal_bases: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, folder: Path) -> PolicyBundle:
@@ -69,6 +71,7 @@ class PolicyBundle:
             _rules(documents["rules"]),
             frozenset(documents["roles"]),
             _appointed(documents["roles"]),
+            frozenset(documents["legal_bases"]),
         )
 
     def write(self, folder: Path) -> None:

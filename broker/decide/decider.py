@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from broker.decide.answers import AnswerReader, MethodAnswer
@@ -104,7 +104,7 @@ class Decider:
             IdentityError: AGENCY_UNKNOWN.
             UnavailableError: POLICY_UNAVAILABLE.
         """
-        key = _key(caller, rule, justification, self._bundle.appointed_roles)
+        key = _key(caller, rule, justification, self._bundle)
         held = self._hot.get(key)
         if (
             held is not None
@@ -148,14 +148,19 @@ class Decider:
     async def _decide_afresh(
         self, key: Hashable, generation: int, caller: Caller, rule: MethodRule, justification: Justification | None
     ) -> Grant:
-        purpose, authorised = UNSPECIFIED, False
+        situation = self._situation(caller, UNSPECIFIED)
         if justification is not None:
             if justification.on_behalf_of and justification.on_behalf_of not in caller.on_behalf_of:
                 raise DecisionError(
                     "ON_BEHALF_NOT_PERMITTED", "your token does not say that you may act for this party; leave it out"
                 )
-            purpose, authorised = known(justification.purpose, PURPOSES), _names_somebody(justification)
-        situation = self._situation(caller, purpose, authorised=authorised)
+            situation = replace(
+                situation,
+                purpose=known(justification.purpose, PURPOSES),
+                authorised=_says(justification.authoriser),
+                legal_basis=known(justification.legal_basis.strip(), self._bundle.legal_bases),
+                case_stated=_says(justification.case_reference),
+            )
         now_us, monotonic_us = self._clock.now_us(), self._clock.monotonic_us()
         answer, question = await self._ask_method(situation, rule)
         if not answer.allow:
@@ -166,7 +171,7 @@ class Decider:
         self._hot[key] = _Held(grant, generation, now_us, monotonic_us + grant.valid_until_us - now_us)
         return grant
 
-    def _situation(self, caller: Caller, purpose: str, *, authorised: bool = False) -> Situation:
+    def _situation(self, caller: Caller, purpose: str) -> Situation:
         name = str(caller.agency)
         facts = self._facts.get(name)
         if facts is None:
@@ -176,7 +181,7 @@ class Decider:
                     "AGENCY_UNKNOWN", "your agency is not in this broker's directory; ask its administrator to enrol it"
                 )
             self._facts[name] = facts
-        return Situation(caller, facts, purpose, authorised, self._effective(caller, facts))
+        return Situation(caller, facts, purpose, False, self._effective(caller, facts))
 
     def _effective(self, caller: Caller, facts: AgencyFacts) -> frozenset[str]:
         """The roles that count: known to policy, and held by appointment where that is what they ask for."""
@@ -221,6 +226,7 @@ class Decider:
         return Grant(
             rows=evaluation.rows,
             pointers=evaluation.pointers,
+            silent=evaluation.silent,
             classes=evaluation.classes or {},
             answer_classes=answer.answer_classes,
             watermark=max(evaluation.watermark, 0),
@@ -281,22 +287,26 @@ class Decider:
         return "not_granted", self._bundle.rules["not_granted"].reason
 
 
-def _key(
-    caller: Caller, rule: MethodRule, justification: Justification | None, appointed_roles: frozenset[str]
-) -> Hashable:
+def _key(caller: Caller, rule: MethodRule, justification: Justification | None, bundle: PolicyBundle) -> Hashable:
     """All that a decision depends on, beside what `refresh` reads. The user is left out, so that officers alike share
     it, unless a role is claimed that counts by appointment: that is one person's."""
     agency = caller.agency
     asked = (
         None
         if justification is None
-        else (justification.purpose, justification.on_behalf_of, _names_somebody(justification))
+        else (
+            justification.purpose,
+            justification.on_behalf_of,
+            _says(justification.authoriser),
+            known(justification.legal_basis.strip(), bundle.legal_bases),
+            _says(justification.case_reference),
+        )
     )
     return (
         agency.trust_domain,
         agency.agency,
         caller.roles,
-        "" if caller.roles.isdisjoint(appointed_roles) else caller.user,
+        "" if caller.roles.isdisjoint(bundle.appointed_roles) else caller.user,
         caller.clearance,
         caller.nationalities,
         caller.purposes,
@@ -308,6 +318,6 @@ def _key(
     )
 
 
-def _names_somebody(justification: Justification) -> bool:
-    """Whether an authoriser is named: blanks and signs name nobody."""
-    return any(map(str.isalnum, justification.authoriser))
+def _says(text: str) -> bool:
+    """Whether a text names somebody or something: blanks and signs do not."""
+    return any(map(str.isalnum, text))

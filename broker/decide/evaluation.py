@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.decide.answers import ClassTrees, GrantAnswer
 from broker.decide.bundle import RuleText
@@ -39,6 +39,7 @@ class Evaluation:
     watermark: int = -1
     rows: int = 0
     pointers: int = 0
+    silent: int = 0
     classes: Mapping[str, ClassGrant] | None = None
 
     def extended(self, index: MarkSetIndex) -> Evaluation:
@@ -46,36 +47,36 @@ class Evaluation:
         if self.classes is not None and self.watermark == index.watermark:
             return self
         new = index.since(self.watermark)
-        rows, pointers, classes = self._evaluate(new)
+        rows, pointers, silent, classes = self._evaluate(new)
         if self.classes is not None:
             shift = self.watermark + 1
             rows = self.rows | rows << shift
             pointers = self.pointers | pointers << shift
-            classes = {
-                name: ClassGrant(held.full | classes[name].full << shift, held.part | classes[name].part << shift)
-                for name, held in self.classes.items()
-            }
-        return Evaluation(
-            self.answer, self.agency, self.compartments, self.decision_id, index.watermark, rows, pointers, classes
-        )
+            silent = self.silent | silent << shift
+            classes = {name: _joined(held, classes[name], shift) for name, held in self.classes.items()}
+        return replace(self, watermark=index.watermark, rows=rows, pointers=pointers, silent=silent, classes=classes)
 
-    def _evaluate(self, bitmaps: Bitmaps) -> tuple[int, int, dict[str, ClassGrant]]:
+    def _evaluate(self, bitmaps: Bitmaps) -> tuple[int, int, int, dict[str, ClassGrant]]:
         ceiling = Ceiling(bitmaps, self.agency, self.compartments)
         seen: dict[Tree, int] = {}
         rows = bitmaps.evaluate(self.answer.rows, seen) & ceiling.rows
         pointers = bitmaps.evaluate(self.answer.pointers, seen) & ceiling.pointers & ~rows
+        silent = bitmaps.evaluate(self.answer.silent, seen) & ceiling.silent & ~rows & ~pointers
         classes = dict.fromkeys(FIELD_CLASSES, ClassGrant())
         classes[ENVELOPE] = ClassGrant(full=rows)
         for name, trees in self.answer.classes.items():
             allowed = rows & ceiling.of_class(name)
-            full = bitmaps.evaluate(trees.full, seen) & allowed
-            classes[name] = ClassGrant(full, bitmaps.evaluate(trees.part, seen) & allowed & ~full)
-        return rows, pointers, classes
+            full = bitmaps.evaluate(trees.full, seen) & allowed & ceiling.in_full(name)
+            part = bitmaps.evaluate(trees.part, seen) & allowed & ~full
+            named = bitmaps.evaluate(trees.pseudonym, seen) & allowed & ~full & ~part
+            classes[name] = ClassGrant(full, part, named)
+        return rows, pointers, silent, classes
 
     def weight(self) -> int:
         """Bytes in memory, roughly."""
         held = (self.classes or {}).values()
-        bitmaps = [self.rows, self.pointers, *(bits for one in held for bits in (one.full, one.part))]
+        classes = (bits for one in held for bits in (one.full, one.part, one.pseudonym))
+        bitmaps = [self.rows, self.pointers, self.silent, *classes]
         return TREES_BYTES + sum(map(sys.getsizeof, bitmaps))
 
 
@@ -103,7 +104,13 @@ class Explainer:
         refused = first_failing(self.answer.rows, mark_set)
         if refused is None and trees is not None:
             refused = first_failing(_wanted(trees, full=full), mark_set)
-        return refused or refusing_rule(mark_set, name, self.agency, self.compartments)
+        return refused or refusing_rule(mark_set, name, self.agency, self.compartments, full=full)
+
+
+def _joined(held: ClassGrant, new: ClassGrant, shift: int) -> ClassGrant:
+    return ClassGrant(
+        held.full | new.full << shift, held.part | new.part << shift, held.pseudonym | new.pseudonym << shift
+    )
 
 
 def _wanted(trees: ClassTrees, *, full: bool) -> Tree:

@@ -29,6 +29,8 @@ class Situation:
     purpose: str
     authorised: bool
     roles: frozenset[str]
+    legal_basis: str = UNSPECIFIED
+    case_stated: bool = False
 
 
 def method_question(situation: Situation, permission: str, *, exempt: bool) -> bytes:
@@ -58,7 +60,9 @@ def grant_question(situation: Situation, now_us: int) -> bytes:
                 if _counts(agreement, situation.facts.agency.name, now_us)
             ],
             "authorised": situation.authorised,
+            "case_stated": situation.case_stated,
             "clearance": known(caller.clearance, CLEARANCES),
+            "legal_basis": situation.legal_basis,
             "nationalities": sorted({country(value) for value in caller.nationalities} - {UNSPECIFIED}),
             "purpose": situation.purpose,
             "roles": sorted(situation.roles),
@@ -89,10 +93,15 @@ def _counts(agreement: Agreement, agency: str, now_us: int) -> bool:
 
 def _agreement(agreement: Agreement, agency: str) -> dict[str, object]:
     return {
+        "assurances": sorted(agreement.assurances),
         "ceiling": agreement.ceiling,
+        "classes": dict(agreement.classes),
         "id": agreement.agreement_id,
+        "legal_bases": sorted(agreement.legal_bases),
         "partners": sorted(agreement.parties - {agency}),
         "purposes": sorted(agreement.purposes & PURPOSES),
+        "record_types": sorted(agreement.record_types),
+        "use": agreement.use,
     }
 
 

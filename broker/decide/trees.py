@@ -23,6 +23,7 @@ SCALAR_ATTRS = (
     "tlp",
     "sanitisation",
     "fallback",
+    "reach",
 )
 SET_ATTRS = ("markings", "handling_conditions", "europol_handling", "compartments", "releasable_to")
 OPTIONAL_ATTRS = ("releasable_to",)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EVERY = "*"
+FULL, GENERALISE, PSEUDONYM, WITHHOLD = TRANSFORMS = ("FULL", "GENERALISE", "PSEUDONYM", "WITHHOLD")
+
 
 @dataclass(frozen=True, slots=True)
 class Agency:
@@ -24,7 +27,17 @@ class Agency:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two agencies may share, for these purposes, up to this classification, in [valid_from, valid_until) epoch us."""
+    """Its parties may share, for these purposes, up to this classification, in [valid_from, valid_until) epoch us.
+
+    Args:
+        record_types: the types of records that it covers.
+        classes: (field class, transform) of what it covers; `EVERY` stands for the classes that are not named. The
+            transforms are `TRANSFORMS`.
+        use, onward: as in `UseLimit` and `OnwardSharing`, without prefix.
+        assurances: what the parties have assured each other, as in `Assurance`, without prefix.
+        legal_bases: codes of the register (`policies/data/legal_bases.json`), one of which a request must state; none:
+            any basis, or none, will do.
+    """
 
     agreement_id: str
     parties: frozenset[str]
@@ -32,6 +45,12 @@ class Agreement:
     ceiling: str
     valid_from_us: int
     valid_until_us: int
+    record_types: frozenset[str] = frozenset({"report"})
+    classes: tuple[tuple[str, str], ...] = ((EVERY, FULL),)
+    use: str = "EVIDENTIAL"
+    onward: str = "WITH_CONSENT"
+    assurances: frozenset[str] = frozenset()
+    legal_bases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

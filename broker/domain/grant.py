@@ -13,6 +13,7 @@ from broker.domain.exchange import PolicyReference
 
 FULL = "full"
 PART = "part"
+PSEUDONYM = "pseudonym"
 WITHHELD = ""
 
 
@@ -22,15 +23,16 @@ class StaleGrantError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClassGrant:
-    """The mark sets on which a class is released in full, and those on which in its coarser form."""
+    """The mark sets on which a class is released in full, in its coarser form, as a pseudonym: never two of them."""
 
     full: int = 0
     part: int = 0
+    pseudonym: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How each class is released for one pair of portion and container: `FULL`, `PART` or `WITHHELD`.
+    """How each class is released for one pair of portion and container: `FULL`, `PART`, `PSEUDONYM` or `WITHHELD`.
 
     `levels` is sorted by class name and holds every class of the catalogue, so that equal views compare equal and
     a release plan can be interned by (message type, view).
@@ -46,6 +48,7 @@ class Grant:
     Args:
         rows: mark sets whose portions are visible at all.
         pointers: mark sets of records of which the caller may know that they exist, beside `rows`.
+        silent: mark sets of records of which the caller learns nothing, and whose originator learns that it asked.
         classes: per field class (name without prefix) the mark sets on which it is released, and how.
         answer_classes: classes released in the unmarked parts of an answer (envelope, directory, audit).
         watermark: the highest mark-set id that was evaluated; above it nothing is visible.
@@ -67,6 +70,7 @@ class Grant:
     policy_input: bytes
     explain: Callable[[str, int, bool], tuple[str, str]]
     roles: frozenset[str] = frozenset()
+    silent: int = 0
     _views: dict[tuple[int, int], View] = field(default_factory=dict, compare=False, repr=False)
 
     def sees(self, portion: int, container: int) -> bool:
@@ -88,6 +92,10 @@ class Grant:
         either = held.full | held.part
         if either >> portion & 1 and either >> container & 1:
             return PART
+        # A coarser form beside a pseudonym would help to undo it: both must be pseudonyms, or one in full.
+        named = held.full | held.pseudonym
+        if named >> portion & 1 and named >> container & 1:
+            return PSEUDONYM
         return WITHHELD
 
     def refusal(self, name: str, portion: int, container: int, *, full: bool) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 CLASSIFICATIONS = ("OFFICIAL", "SECRET", "TOP_SECRET")
 TLP_ORDER = ("", "CLEAR", "GREEN", "AMBER", "AMBER_STRICT", "RED")
+REACH_ORDER = ("", "REDACTED", "POINTER", "SILENT", "NONE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class MarkSet:
     releasable_to: frozenset[str] | None = None
     sanitisation: str = ""
     fallback: str = ""
+    reach: str = ""
 
 
 def inherit(container: MarkSet, portion: MarkSet) -> MarkSet:
@@ -49,6 +51,7 @@ def inherit(container: MarkSet, portion: MarkSet) -> MarkSet:
         tlp=portion.tlp or container.tlp,
         compartments=portion.compartments or container.compartments,
         releasable_to=container.releasable_to if portion.releasable_to is None else portion.releasable_to,
+        reach=portion.reach or container.reach,
     )
 
 
@@ -69,4 +72,6 @@ def looser_than(container: MarkSet, portion: MarkSet) -> tuple[str, ...]:
         found.append("compartments")
     if container.releasable_to is not None and not (portion.releasable_to or frozenset()) <= container.releasable_to:
         found.append("releasable_to")
+    if REACH_ORDER.index(portion.reach) < REACH_ORDER.index(container.reach):
+        found.append("reach")
     return tuple(found)

@@ -26,7 +26,8 @@ ALLOWED = {"allow": True, "rule": "method_permitted", "answer_classes": ["ENVELO
 ALL_GRANTED = {
     "rows": EVERYTHING,
     "pointers": EVERYTHING,
-    "classes": {name: {"full": EVERYTHING, "part": EVERYTHING} for name in DECIDED_CLASSES},
+    "silent": EVERYTHING,
+    "classes": {name: {"full": EVERYTHING, "part": EVERYTHING, "pseudonym": EVERYTHING} for name in DECIDED_CLASSES},
 }
 
 
@@ -36,7 +37,8 @@ def own_records(agency: str) -> dict[str, Any]:
     return {
         "rows": own,
         "pointers": NOTHING,
-        "classes": {name: {"full": own, "part": NOTHING} for name in DECIDED_CLASSES},
+        "silent": NOTHING,
+        "classes": {name: {"full": own, "part": NOTHING, "pseudonym": NOTHING} for name in DECIDED_CLASSES},
     }
 
 

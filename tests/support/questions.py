@@ -12,7 +12,7 @@ from broker.decide.question import Situation
 from broker.decide.vocabulary import LEVELS, PURPOSES, UNSPECIFIED
 from broker.domain.caller import AgencyId, Caller
 from broker.domain.directory import Agency, AgencyFacts, Agreement
-from broker.domain.marks import CLASSIFICATIONS, TLP_ORDER, MarkSet
+from broker.domain.marks import CLASSIFICATIONS, REACH_ORDER, TLP_ORDER, MarkSet
 from entente.audit.v1 import audit_service_pb2
 from entente.directory.v1 import directory_service_pb2
 from entente.report.v1 import report_service_pb2
@@ -171,7 +171,8 @@ def random_marks(rnd: random.Random) -> MarkSet:
             handling_code="C",
             handling_conditions=some(rnd, CONDITIONS),
             sanitisation=rnd.choice(("", "SANITISED", "TEAR_LINE")),
-            fallback=rnd.choice(("", "POINTER")),
+            fallback=rnd.choice(("", "POINTER", "SILENT")),
+            reach=rnd.choice(("", "", *REACH_ORDER)),
         )
     return MarkSet(
         "report",
@@ -185,7 +186,8 @@ def random_marks(rnd: random.Random) -> MarkSet:
         compartments=some(rnd, COMPARTMENTS) if rnd.random() < 0.5 else frozenset(),
         releasable_to=None if rnd.random() < 0.5 else some(rnd, AGENCIES),
         sanitisation=rnd.choice(("", "SOURCE_PROTECTED", "SANITISED", "TEAR_LINE")),
-        fallback=rnd.choice(("", "POINTER")),
+        fallback=rnd.choice(("", "POINTER", "SILENT")),
+        reach=rnd.choice(("", "", *REACH_ORDER)),
     )
 
 

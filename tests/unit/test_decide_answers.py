@@ -89,7 +89,7 @@ def test_every_class_must_be_answered_for_and_no_other() -> None:
             READER.grant(document)
     for name in ("ENVELOPE", "COLOUR"):
         document = granting({"all": []})
-        document["classes"][name] = {"full": {"all": []}, "part": {"all": []}}
+        document["classes"][name] = {"full": {"all": []}, "part": {"all": []}, "pseudonym": {"all": []}}
         with pytest.raises(UnavailableError):
             READER.grant(document)
     assert READER.grant(own_records("a/b")).rows == Leaf("own_record", "eq", "originator", frozenset({"a/b"}))

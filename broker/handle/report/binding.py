@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from broker.domain.marks import CLASSIFICATIONS, TLP_ORDER, MarkSet, looser_than
+from broker.domain.marks import CLASSIFICATIONS, REACH_ORDER, TLP_ORDER, MarkSet, looser_than
 from broker.handle.report.rules import portion_marks
 from broker.handle.report.translate import Portion, marks_message
 
@@ -28,6 +28,7 @@ def bound(by: MarkSet, marks: MarkSet) -> MarkSet:
         tlp=max(by.tlp, marks.tlp, key=TLP_ORDER.index),
         compartments=by.compartments | marks.compartments,
         releasable_to=_recipients(by.releasable_to, marks.releasable_to),
+        reach=max(by.reach, marks.reach, key=REACH_ORDER.index),
     )
 
 

@@ -26,6 +26,7 @@ _ONE_FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("tlp", marks_pb2.Tlp, "TLP_"),
     ("sanitisation", marks_pb2.Sanitisation, "SANITISATION_"),
     ("fallback", marks_pb2.Fallback, "FALLBACK_"),
+    ("reach", marks_pb2.Reach, "REACH_"),
 )
 
 

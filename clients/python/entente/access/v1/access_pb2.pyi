@@ -246,6 +246,8 @@ class _GeneralisationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Genera
     """A number to its last two characters: "+44 7700 900123" becomes "***23"."""
     GENERALISATION_GRID: _Generalisation.ValueType  # 5
     """A coordinate to one decimal place, about 10 km."""
+    GENERALISATION_PSEUDONYM: _Generalisation.ValueType  # 6
+    """Not a field's coarser form: in a disclosure, that a pseudonym stands in the value's place."""
 
 class Generalisation(_Generalisation, metaclass=_GeneralisationEnumTypeWrapper):
     """Coarser forms of a field."""
@@ -262,6 +264,8 @@ GENERALISATION_TAIL: Generalisation.ValueType  # 4
 """A number to its last two characters: "+44 7700 900123" becomes "***23"."""
 GENERALISATION_GRID: Generalisation.ValueType  # 5
 """A coordinate to one decimal place, about 10 km."""
+GENERALISATION_PSEUDONYM: Generalisation.ValueType  # 6
+"""Not a field's coarser form: in a disclosure, that a pseudonym stands in the value's place."""
 Global___Generalisation: _TypeAlias = Generalisation  # noqa: Y015
 
 @_typing.final
@@ -317,6 +321,7 @@ Global___MethodRule: _TypeAlias = MethodRule  # noqa: Y015
 
 FIELD_CLASS_FIELD_NUMBER: _builtins.int
 GENERALISATION_FIELD_NUMBER: _builtins.int
+PSEUDONYM_FIELD_NUMBER: _builtins.int
 VALUE_FIELD_NUMBER: _builtins.int
 PORTION_FIELD_NUMBER: _builtins.int
 METHOD_FIELD_NUMBER: _builtins.int
@@ -327,6 +332,10 @@ none of their own: they take the class of the field that holds the value.
 generalisation: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Generalisation.ValueType]
 """The coarser form of this field when policy grants its class in part. A scalar without one is
 withheld then.
+"""
+pseudonym: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""When policy grants the class as a pseudonym, this field is released as one: the same value has the same
+pseudonym for one recipient and case, and another for every other. A field without is withheld then.
 """
 value: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.bool]
 """A message that is one value (a date, a grade, a set of marks): released or withheld whole."""

@@ -27,7 +27,7 @@ from entente.access.v1 import access_pb2 as entente_dot_access_dot_v1_dot_access
 from entente.common.v1 import marks_pb2 as entente_dot_common_dot_v1_dot_marks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n entente/common/v1/exchange.proto\x12\x11\x65ntente.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x65ntente/access/v1/access.proto\x1a\x1d\x65ntente/common/v1/marks.proto\"\xdc\x02\n\rJustification\x12?\n\x07purpose\x18\x01 \x01(\x0e\x32\x1a.entente.common.v1.PurposeB\r\xbaH\n\x82\x01\x04\x10\x01 \x00\xc8\x01\x01H\x00\x88\x01\x01\x12\"\n\x0blegal_basis\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x01\x88\x01\x01\x12%\n\x0e\x63\x61se_reference\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x02\x88\x01\x01\x12!\n\nauthoriser\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x03\x88\x01\x01\x12\x1d\n\x06reason\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fH\x04\x88\x01\x01\x12#\n\x0con_behalf_of\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x05\x88\x01\x01\x42\n\n\x08_purposeB\x0e\n\x0c_legal_basisB\x11\n\x0f_case_referenceB\r\n\x0b_authoriserB\t\n\x07_reasonB\x0f\n\r_on_behalf_of\"\xce\x01\n\nDisclosure\x12<\n\x05level\x18\x01 \x01(\x0e\x32\".entente.common.v1.DisclosureLevelB\x04\xa0\xbb\x18\x01H\x00\x88\x01\x01\x12\x38\n\x08withheld\x18\x02 \x03(\x0b\x32 .entente.common.v1.WithheldFieldB\x04\xa0\xbb\x18\x01\x12>\n\x0bgeneralised\x18\x03 \x03(\x0b\x32#.entente.common.v1.GeneralisedFieldB\x04\xa0\xbb\x18\x01\x42\x08\n\x06_level\"\xeb\x01\n\rWithheldField\x12\x11\n\x04path\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0b\x66ield_class\x18\x02 \x01(\x0e\x32\x1d.entente.access.v1.FieldClassH\x01\x88\x01\x01\x12\x11\n\x04rule\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x36\n\x06reason\x18\x04 \x01(\x0e\x32!.entente.common.v1.WithheldReasonH\x03\x88\x01\x01\x12\x10\n\x08portions\x18\x05 \x03(\t:\x04\xb0\xbb\x18\x01\x42\x07\n\x05_pathB\x0e\n\x0c_field_classB\x07\n\x05_ruleB\t\n\x07_reason\"\xb5\x01\n\x10GeneralisedField\x12\x11\n\x04path\x18\x01 \x01(\tH\x00\x88\x01\x01\x12>\n\x0egeneralisation\x18\x02 \x01(\x0e\x32!.entente.access.v1.GeneralisationH\x01\x88\x01\x01\x12\x11\n\x04rule\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x10\n\x08portions\x18\x04 \x03(\t:\x04\xb0\xbb\x18\x01\x42\x07\n\x05_pathB\x11\n\x0f_generalisationB\x07\n\x05_rule\"\x9b\x01\n\x07Pointer\x12\x1c\n\trecord_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01H\x00\x88\x01\x01\x12\x1d\n\noriginator\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01H\x01\x88\x01\x01\x12.\n\x03tlp\x18\x03 \x01(\x0e\x32\x16.entente.common.v1.TlpB\x04\xa0\xbb\x18\x01H\x02\x88\x01\x01\x42\x0c\n\n_record_idB\r\n\x0b_originatorB\x06\n\x04_tlp\"e\n\x07Receipt\x12\x11\n\x04leaf\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\x04salt\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x12\n\x05proof\x18\x03 \x01(\tH\x02\x88\x01\x01:\x04\xb0\xbb\x18\x01\x42\x07\n\x05_leafB\x07\n\x05_saltB\x08\n\x06_proof*\x9a\x02\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PURPOSE_CRIME_PREVENTION\x10\x01\x12\x19\n\x15PURPOSE_INVESTIGATION\x10\x02\x12$\n PURPOSE_INTELLIGENCE_DEVELOPMENT\x10\x03\x12\x1a\n\x16PURPOSE_THREAT_TO_LIFE\x10\x04\x12\x1c\n\x18PURPOSE_CHILD_PROTECTION\x10\x05\x12\x11\n\rPURPOSE_FRAUD\x10\x06\x12\x1b\n\x17PURPOSE_BORDER_SECURITY\x10\x07\x12\x1a\n\x16PURPOSE_ADMINISTRATION\x10\x08\x12\x11\n\rPURPOSE_AUDIT\x10\t*\x8b\x01\n\x0f\x44isclosureLevel\x12 \n\x1c\x44ISCLOSURE_LEVEL_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44ISCLOSURE_LEVEL_FULL\x10\x01\x12\x1d\n\x19\x44ISCLOSURE_LEVEL_REDACTED\x10\x02\x12\x1c\n\x18\x44ISCLOSURE_LEVEL_POINTER\x10\x03*\xca\x02\n\x0eWithheldReason\x12\x1f\n\x1bWITHHELD_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fWITHHELD_REASON_ORIGINATOR_ONLY\x10\x01\x12\x1d\n\x19WITHHELD_REASON_CLEARANCE\x10\x02\x12\x1f\n\x1bWITHHELD_REASON_COMPARTMENT\x10\x03\x12\x1d\n\x19WITHHELD_REASON_RECIPIENT\x10\x04\x12\x1b\n\x17WITHHELD_REASON_PURPOSE\x10\x05\x12\x18\n\x14WITHHELD_REASON_ROLE\x10\x06\x12\x1c\n\x18WITHHELD_REASON_HANDLING\x10\x07\x12\x1d\n\x19WITHHELD_REASON_AGREEMENT\x10\x08\x12\x1f\n\x1bWITHHELD_REASON_NOT_GRANTED\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n entente/common/v1/exchange.proto\x12\x11\x65ntente.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x65ntente/access/v1/access.proto\x1a\x1d\x65ntente/common/v1/marks.proto\"\xdc\x02\n\rJustification\x12?\n\x07purpose\x18\x01 \x01(\x0e\x32\x1a.entente.common.v1.PurposeB\r\xbaH\n\x82\x01\x04\x10\x01 \x00\xc8\x01\x01H\x00\x88\x01\x01\x12\"\n\x0blegal_basis\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x01\x88\x01\x01\x12%\n\x0e\x63\x61se_reference\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x02\x88\x01\x01\x12!\n\nauthoriser\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x03\x88\x01\x01\x12\x1d\n\x06reason\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fH\x04\x88\x01\x01\x12#\n\x0con_behalf_of\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x05\x88\x01\x01\x42\n\n\x08_purposeB\x0e\n\x0c_legal_basisB\x11\n\x0f_case_referenceB\r\n\x0b_authoriserB\t\n\x07_reasonB\x0f\n\r_on_behalf_of\"\xfd\x01\n\nDisclosure\x12<\n\x05level\x18\x01 \x01(\x0e\x32\".entente.common.v1.DisclosureLevelB\x04\xa0\xbb\x18\x01H\x00\x88\x01\x01\x12\x38\n\x08withheld\x18\x02 \x03(\x0b\x32 .entente.common.v1.WithheldFieldB\x04\xa0\xbb\x18\x01\x12>\n\x0bgeneralised\x18\x03 \x03(\x0b\x32#.entente.common.v1.GeneralisedFieldB\x04\xa0\xbb\x18\x01\x12-\n\x05terms\x18\x04 \x03(\x0b\x32\x18.entente.common.v1.TermsB\x04\xa0\xbb\x18\x01\x42\x08\n\x06_level\"\xb2\x01\n\x05Terms\x12\x19\n\x0c\x61greement_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12-\n\x03use\x18\x02 \x01(\x0e\x32\x1b.entente.common.v1.UseLimitH\x01\x88\x01\x01\x12\x35\n\x06onward\x18\x03 \x01(\x0e\x32 .entente.common.v1.OnwardSharingH\x02\x88\x01\x01:\x04\xb0\xbb\x18\x01\x42\x0f\n\r_agreement_idB\x06\n\x04_useB\t\n\x07_onward\"\xeb\x01\n\rWithheldField\x12\x11\n\x04path\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0b\x66ield_class\x18\x02 \x01(\x0e\x32\x1d.entente.access.v1.FieldClassH\x01\x88\x01\x01\x12\x11\n\x04rule\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x36\n\x06reason\x18\x04 \x01(\x0e\x32!.entente.common.v1.WithheldReasonH\x03\x88\x01\x01\x12\x10\n\x08portions\x18\x05 \x03(\t:\x04\xb0\xbb\x18\x01\x42\x07\n\x05_pathB\x0e\n\x0c_field_classB\x07\n\x05_ruleB\t\n\x07_reason\"\xb5\x01\n\x10GeneralisedField\x12\x11\n\x04path\x18\x01 \x01(\tH\x00\x88\x01\x01\x12>\n\x0egeneralisation\x18\x02 \x01(\x0e\x32!.entente.access.v1.GeneralisationH\x01\x88\x01\x01\x12\x11\n\x04rule\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x10\n\x08portions\x18\x04 \x03(\t:\x04\xb0\xbb\x18\x01\x42\x07\n\x05_pathB\x11\n\x0f_generalisationB\x07\n\x05_rule\"\x9b\x01\n\x07Pointer\x12\x1c\n\trecord_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01H\x00\x88\x01\x01\x12\x1d\n\noriginator\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01H\x01\x88\x01\x01\x12.\n\x03tlp\x18\x03 \x01(\x0e\x32\x16.entente.common.v1.TlpB\x04\xa0\xbb\x18\x01H\x02\x88\x01\x01\x42\x0c\n\n_record_idB\r\n\x0b_originatorB\x06\n\x04_tlp\"e\n\x07Receipt\x12\x11\n\x04leaf\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\x04salt\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x12\n\x05proof\x18\x03 \x01(\tH\x02\x88\x01\x01:\x04\xb0\xbb\x18\x01\x42\x07\n\x05_leafB\x07\n\x05_saltB\x08\n\x06_proof*\x9a\x02\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PURPOSE_CRIME_PREVENTION\x10\x01\x12\x19\n\x15PURPOSE_INVESTIGATION\x10\x02\x12$\n PURPOSE_INTELLIGENCE_DEVELOPMENT\x10\x03\x12\x1a\n\x16PURPOSE_THREAT_TO_LIFE\x10\x04\x12\x1c\n\x18PURPOSE_CHILD_PROTECTION\x10\x05\x12\x11\n\rPURPOSE_FRAUD\x10\x06\x12\x1b\n\x17PURPOSE_BORDER_SECURITY\x10\x07\x12\x1a\n\x16PURPOSE_ADMINISTRATION\x10\x08\x12\x11\n\rPURPOSE_AUDIT\x10\t*`\n\x08UseLimit\x12\x19\n\x15USE_LIMIT_UNSPECIFIED\x10\x00\x12\x18\n\x14USE_LIMIT_EVIDENTIAL\x10\x01\x12\x1f\n\x1bUSE_LIMIT_INTELLIGENCE_ONLY\x10\x02*\x8a\x01\n\rOnwardSharing\x12\x1e\n\x1aONWARD_SHARING_UNSPECIFIED\x10\x00\x12\x17\n\x13ONWARD_SHARING_NONE\x10\x01\x12\x1f\n\x1bONWARD_SHARING_WITH_CONSENT\x10\x02\x12\x1f\n\x1bONWARD_SHARING_TRUST_DOMAIN\x10\x03*\x8b\x01\n\x0f\x44isclosureLevel\x12 \n\x1c\x44ISCLOSURE_LEVEL_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44ISCLOSURE_LEVEL_FULL\x10\x01\x12\x1d\n\x19\x44ISCLOSURE_LEVEL_REDACTED\x10\x02\x12\x1c\n\x18\x44ISCLOSURE_LEVEL_POINTER\x10\x03*\xca\x02\n\x0eWithheldReason\x12\x1f\n\x1bWITHHELD_REASON_UNSPECIFIED\x10\x00\x12#\n\x1fWITHHELD_REASON_ORIGINATOR_ONLY\x10\x01\x12\x1d\n\x19WITHHELD_REASON_CLEARANCE\x10\x02\x12\x1f\n\x1bWITHHELD_REASON_COMPARTMENT\x10\x03\x12\x1d\n\x19WITHHELD_REASON_RECIPIENT\x10\x04\x12\x1b\n\x17WITHHELD_REASON_PURPOSE\x10\x05\x12\x18\n\x14WITHHELD_REASON_ROLE\x10\x06\x12\x1c\n\x18WITHHELD_REASON_HANDLING\x10\x07\x12\x1d\n\x19WITHHELD_REASON_AGREEMENT\x10\x08\x12\x1f\n\x1bWITHHELD_REASON_NOT_GRANTED\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,6 +52,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISCLOSURE'].fields_by_name['withheld']._serialized_options = b'\240\273\030\001'
   _globals['_DISCLOSURE'].fields_by_name['generalised']._loaded_options = None
   _globals['_DISCLOSURE'].fields_by_name['generalised']._serialized_options = b'\240\273\030\001'
+  _globals['_DISCLOSURE'].fields_by_name['terms']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['terms']._serialized_options = b'\240\273\030\001'
+  _globals['_TERMS']._loaded_options = None
+  _globals['_TERMS']._serialized_options = b'\260\273\030\001'
   _globals['_WITHHELDFIELD']._loaded_options = None
   _globals['_WITHHELDFIELD']._serialized_options = b'\260\273\030\001'
   _globals['_GENERALISEDFIELD']._loaded_options = None
@@ -64,22 +68,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POINTER'].fields_by_name['tlp']._serialized_options = b'\240\273\030\001'
   _globals['_RECEIPT']._loaded_options = None
   _globals['_RECEIPT']._serialized_options = b'\260\273\030\001'
-  _globals['_PURPOSE']._serialized_start=1391
-  _globals['_PURPOSE']._serialized_end=1673
-  _globals['_DISCLOSURELEVEL']._serialized_start=1676
-  _globals['_DISCLOSURELEVEL']._serialized_end=1815
-  _globals['_WITHHELDREASON']._serialized_start=1818
-  _globals['_WITHHELDREASON']._serialized_end=2148
+  _globals['_PURPOSE']._serialized_start=1619
+  _globals['_PURPOSE']._serialized_end=1901
+  _globals['_USELIMIT']._serialized_start=1903
+  _globals['_USELIMIT']._serialized_end=1999
+  _globals['_ONWARDSHARING']._serialized_start=2002
+  _globals['_ONWARDSHARING']._serialized_end=2140
+  _globals['_DISCLOSURELEVEL']._serialized_start=2143
+  _globals['_DISCLOSURELEVEL']._serialized_end=2282
+  _globals['_WITHHELDREASON']._serialized_start=2285
+  _globals['_WITHHELDREASON']._serialized_end=2615
   _globals['_JUSTIFICATION']._serialized_start=148
   _globals['_JUSTIFICATION']._serialized_end=496
   _globals['_DISCLOSURE']._serialized_start=499
-  _globals['_DISCLOSURE']._serialized_end=705
-  _globals['_WITHHELDFIELD']._serialized_start=708
-  _globals['_WITHHELDFIELD']._serialized_end=943
-  _globals['_GENERALISEDFIELD']._serialized_start=946
-  _globals['_GENERALISEDFIELD']._serialized_end=1127
-  _globals['_POINTER']._serialized_start=1130
-  _globals['_POINTER']._serialized_end=1285
-  _globals['_RECEIPT']._serialized_start=1287
-  _globals['_RECEIPT']._serialized_end=1388
+  _globals['_DISCLOSURE']._serialized_end=752
+  _globals['_TERMS']._serialized_start=755
+  _globals['_TERMS']._serialized_end=933
+  _globals['_WITHHELDFIELD']._serialized_start=936
+  _globals['_WITHHELDFIELD']._serialized_end=1171
+  _globals['_GENERALISEDFIELD']._serialized_start=1174
+  _globals['_GENERALISEDFIELD']._serialized_end=1355
+  _globals['_POINTER']._serialized_start=1358
+  _globals['_POINTER']._serialized_end=1513
+  _globals['_RECEIPT']._serialized_start=1515
+  _globals['_RECEIPT']._serialized_end=1616
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,58 @@ PURPOSE_AUDIT: Purpose.ValueType  # 9
 """To audit or inspect."""
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
+class _UseLimit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UseLimitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UseLimit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USE_LIMIT_UNSPECIFIED: _UseLimit.ValueType  # 0
+    """Not stated."""
+    USE_LIMIT_EVIDENTIAL: _UseLimit.ValueType  # 1
+    """As evidence too."""
+    USE_LIMIT_INTELLIGENCE_ONLY: _UseLimit.ValueType  # 2
+    """As intelligence only: never in judicial proceedings."""
+
+class UseLimit(_UseLimit, metaclass=_UseLimitEnumTypeWrapper):
+    """What may be done with what is received."""
+
+USE_LIMIT_UNSPECIFIED: UseLimit.ValueType  # 0
+"""Not stated."""
+USE_LIMIT_EVIDENTIAL: UseLimit.ValueType  # 1
+"""As evidence too."""
+USE_LIMIT_INTELLIGENCE_ONLY: UseLimit.ValueType  # 2
+"""As intelligence only: never in judicial proceedings."""
+Global___UseLimit: _TypeAlias = UseLimit  # noqa: Y015
+
+class _OnwardSharing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnwardSharingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnwardSharing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ONWARD_SHARING_UNSPECIFIED: _OnwardSharing.ValueType  # 0
+    """Not stated."""
+    ONWARD_SHARING_NONE: _OnwardSharing.ValueType  # 1
+    """Never."""
+    ONWARD_SHARING_WITH_CONSENT: _OnwardSharing.ValueType  # 2
+    """With the originator's consent, each time."""
+    ONWARD_SHARING_TRUST_DOMAIN: _OnwardSharing.ValueType  # 3
+    """Within the recipient's trust domain."""
+
+class OnwardSharing(_OnwardSharing, metaclass=_OnwardSharingEnumTypeWrapper):
+    """Whether what is received may be passed on."""
+
+ONWARD_SHARING_UNSPECIFIED: OnwardSharing.ValueType  # 0
+"""Not stated."""
+ONWARD_SHARING_NONE: OnwardSharing.ValueType  # 1
+"""Never."""
+ONWARD_SHARING_WITH_CONSENT: OnwardSharing.ValueType  # 2
+"""With the originator's consent, each time."""
+ONWARD_SHARING_TRUST_DOMAIN: OnwardSharing.ValueType  # 3
+"""Within the recipient's trust domain."""
+Global___OnwardSharing: _TypeAlias = OnwardSharing  # noqa: Y015
+
 class _DisclosureLevel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -231,6 +283,7 @@ class Disclosure(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     WITHHELD_FIELD_NUMBER: _builtins.int
     GENERALISED_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     level: Global___DisclosureLevel.ValueType
     """How much was disclosed."""
     @_builtins.property
@@ -241,22 +294,70 @@ class Disclosure(_message.Message):
     def generalised(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneralisedField]:
         """The schema paths that were released in a coarser form."""
 
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Terms]:
+        """The agreements with the originator under which it was asked for: their terms bind the recipient. None: it is the
+        recipient's own, or was open without an agreement.
+        """
+
     def __init__(
         self,
         *,
         level: Global___DisclosureLevel.ValueType | None = ...,
         withheld: _abc.Iterable[Global___WithheldField] | None = ...,
         generalised: _abc.Iterable[Global___GeneralisedField] | None = ...,
+        terms: _abc.Iterable[Global___Terms] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_level", b"_level", "level", b"level"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_level", b"_level", "generalised", b"generalised", "level", b"level", "withheld", b"withheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_level", b"_level", "generalised", b"generalised", "level", b"level", "terms", b"terms", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__level: _TypeAlias = _typing.Literal["level"]  # noqa: Y015
     _WhichOneofArgType__level: _TypeAlias = _typing.Literal["_level", b"_level"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__level) -> _WhichOneofReturnType__level | None: ...
 
 Global___Disclosure: _TypeAlias = Disclosure  # noqa: Y015
+
+@_typing.final
+class Terms(_message.Message):
+    """What an agreement asks of those who receive something under it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_ID_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    ONWARD_FIELD_NUMBER: _builtins.int
+    agreement_id: _builtins.str
+    """The agreement; `entente agreement show ID` prints it."""
+    use: Global___UseLimit.ValueType
+    """What it may be used for."""
+    onward: Global___OnwardSharing.ValueType
+    """Whether it may be passed on."""
+    def __init__(
+        self,
+        *,
+        agreement_id: _builtins.str | None = ...,
+        use: Global___UseLimit.ValueType | None = ...,
+        onward: Global___OnwardSharing.ValueType | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_id", b"_agreement_id", "_onward", b"_onward", "_use", b"_use", "agreement_id", b"agreement_id", "onward", b"onward", "use", b"use"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_id", b"_agreement_id", "_onward", b"_onward", "_use", b"_use", "agreement_id", b"agreement_id", "onward", b"onward", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement_id: _TypeAlias = _typing.Literal["agreement_id"]  # noqa: Y015
+    _WhichOneofArgType__agreement_id: _TypeAlias = _typing.Literal["_agreement_id", b"_agreement_id"]  # noqa: Y015
+    _WhichOneofReturnType__onward: _TypeAlias = _typing.Literal["onward"]  # noqa: Y015
+    _WhichOneofArgType__onward: _TypeAlias = _typing.Literal["_onward", b"_onward"]  # noqa: Y015
+    _WhichOneofReturnType__use: _TypeAlias = _typing.Literal["use"]  # noqa: Y015
+    _WhichOneofArgType__use: _TypeAlias = _typing.Literal["_use", b"_use"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement_id) -> _WhichOneofReturnType__agreement_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__onward) -> _WhichOneofReturnType__onward | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use) -> _WhichOneofReturnType__use | None: ...
+
+Global___Terms: _TypeAlias = Terms  # noqa: Y015
 
 @_typing.final
 class WithheldField(_message.Message):

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from entente.access.v1 import access_pb2 as entente_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65ntente/common/v1/marks.proto\x12\x11\x65ntente.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x65ntente/access/v1/access.proto\"\xd1\x07\n\x05Marks\x12H\n\x0e\x63lassification\x18\x01 \x01(\x0e\x32!.entente.common.v1.ClassificationB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x00\x88\x01\x01\x12\x41\n\x08markings\x18\x02 \x03(\x0e\x32\x1a.entente.common.v1.MarkingB\x13\xbaH\x10\x92\x01\r\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x45\n\rhandling_code\x18\x03 \x01(\x0e\x32\x1f.entente.common.v1.HandlingCodeB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x01\x88\x01\x01\x12V\n\x13handling_conditions\x18\x04 \x03(\x0e\x32$.entente.common.v1.HandlingConditionB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12Q\n\x10\x65uropol_handling\x18\x05 \x03(\x0e\x32\".entente.common.v1.EuropolHandlingB\x13\xbaH\x10\x92\x01\r\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x32\n\x03tlp\x18\x06 \x01(\x0e\x32\x16.entente.common.v1.TlpB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x02\x88\x01\x01\x12<\n\x0c\x63ompartments\x18\x07 \x03(\tB&\xbaH#\x92\x01 \x10\x10\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,62}$\x12;\n\rreleasable_to\x18\x08 \x01(\x0b\x32\x1f.entente.common.v1.ReleasableToH\x03\x88\x01\x01\x12\x44\n\x0csanitisation\x18\t \x01(\x0e\x32\x1f.entente.common.v1.SanitisationB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x04\x88\x01\x01\x12<\n\x08\x66\x61llback\x18\n \x01(\x0e\x32\x1b.entente.common.v1.FallbackB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x05\x88\x01\x01:\xb8\x01\xbaH\xb0\x01\x1a\xad\x01\n\x1cmarks.conditions_need_code_c\x12Jhandling conditions go with handling code C, and code C needs at least one\x1a\x41(this.handling_code == 2) == (size(this.handling_conditions) > 0)\xb0\xbb\x18\x01\x42\x11\n\x0f_classificationB\x10\n\x0e_handling_codeB\x06\n\x04_tlpB\x10\n\x0e_releasable_toB\x0f\n\r_sanitisationB\x0b\n\t_fallback\"[\n\x0cReleasableTo\x12\x45\n\x08\x61gencies\x18\x01 \x03(\tB3\xbaH0\x92\x01-\x10@\x18\x01\"\'r%2#^[a-z0-9.-]{1,128}/[a-z0-9-]{1,64}$:\x04\xb0\xbb\x18\x01*\x87\x01\n\x0e\x43lassification\x12\x1e\n\x1a\x43LASSIFICATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43LASSIFICATION_OFFICIAL\x10\x01\x12\x19\n\x15\x43LASSIFICATION_SECRET\x10\x02\x12\x1d\n\x19\x43LASSIFICATION_TOP_SECRET\x10\x03*B\n\x07Marking\x12\x17\n\x13MARKING_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMARKING_OFFICIAL_SENSITIVE\x10\x01*W\n\x0cHandlingCode\x12\x1d\n\x19HANDLING_CODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHANDLING_CODE_P\x10\x01\x12\x13\n\x0fHANDLING_CODE_C\x10\x02*\xbe\x01\n\x11HandlingCondition\x12\"\n\x1eHANDLING_CONDITION_UNSPECIFIED\x10\x00\x12\x19\n\x15HANDLING_CONDITION_A1\x10\x01\x12\x19\n\x15HANDLING_CONDITION_A2\x10\x02\x12\x19\n\x15HANDLING_CONDITION_A3\x10\x03\x12\x19\n\x15HANDLING_CONDITION_S1\x10\x04\x12\x19\n\x15HANDLING_CONDITION_S2\x10\x05*\x97\x01\n\x0f\x45uropolHandling\x12 \n\x1c\x45UROPOL_HANDLING_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45UROPOL_HANDLING_H0\x10\x01\x12\x17\n\x13\x45UROPOL_HANDLING_H1\x10\x02\x12\x17\n\x13\x45UROPOL_HANDLING_H2\x10\x03\x12\x17\n\x13\x45UROPOL_HANDLING_H3\x10\x04*j\n\x03Tlp\x12\x13\n\x0fTLP_UNSPECIFIED\x10\x00\x12\r\n\tTLP_CLEAR\x10\x01\x12\r\n\tTLP_GREEN\x10\x02\x12\r\n\tTLP_AMBER\x10\x03\x12\x14\n\x10TLP_AMBER_STRICT\x10\x04\x12\x0b\n\x07TLP_RED\x10\x05*\x87\x01\n\x0cSanitisation\x12\x1c\n\x18SANITISATION_UNSPECIFIED\x10\x00\x12!\n\x1dSANITISATION_SOURCE_PROTECTED\x10\x01\x12\x1a\n\x16SANITISATION_SANITISED\x10\x02\x12\x1a\n\x16SANITISATION_TEAR_LINE\x10\x03*:\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41LLBACK_POINTER\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65ntente/common/v1/marks.proto\x12\x11\x65ntente.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x65ntente/access/v1/access.proto\"\x93\x08\n\x05Marks\x12H\n\x0e\x63lassification\x18\x01 \x01(\x0e\x32!.entente.common.v1.ClassificationB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x00\x88\x01\x01\x12\x41\n\x08markings\x18\x02 \x03(\x0e\x32\x1a.entente.common.v1.MarkingB\x13\xbaH\x10\x92\x01\r\x10\x08\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x45\n\rhandling_code\x18\x03 \x01(\x0e\x32\x1f.entente.common.v1.HandlingCodeB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x01\x88\x01\x01\x12V\n\x13handling_conditions\x18\x04 \x03(\x0e\x32$.entente.common.v1.HandlingConditionB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12Q\n\x10\x65uropol_handling\x18\x05 \x03(\x0e\x32\".entente.common.v1.EuropolHandlingB\x13\xbaH\x10\x92\x01\r\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x32\n\x03tlp\x18\x06 \x01(\x0e\x32\x16.entente.common.v1.TlpB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x02\x88\x01\x01\x12<\n\x0c\x63ompartments\x18\x07 \x03(\tB&\xbaH#\x92\x01 \x10\x10\x18\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,62}$\x12;\n\rreleasable_to\x18\x08 \x01(\x0b\x32\x1f.entente.common.v1.ReleasableToH\x03\x88\x01\x01\x12\x44\n\x0csanitisation\x18\t \x01(\x0e\x32\x1f.entente.common.v1.SanitisationB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x04\x88\x01\x01\x12<\n\x08\x66\x61llback\x18\n \x01(\x0e\x32\x1b.entente.common.v1.FallbackB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x05\x88\x01\x01\x12\x36\n\x05reach\x18\x0b \x01(\x0e\x32\x18.entente.common.v1.ReachB\x08\xbaH\x05\x82\x01\x02\x10\x01H\x06\x88\x01\x01:\xb8\x01\xbaH\xb0\x01\x1a\xad\x01\n\x1cmarks.conditions_need_code_c\x12Jhandling conditions go with handling code C, and code C needs at least one\x1a\x41(this.handling_code == 2) == (size(this.handling_conditions) > 0)\xb0\xbb\x18\x01\x42\x11\n\x0f_classificationB\x10\n\x0e_handling_codeB\x06\n\x04_tlpB\x10\n\x0e_releasable_toB\x0f\n\r_sanitisationB\x0b\n\t_fallbackB\x08\n\x06_reach\"[\n\x0cReleasableTo\x12\x45\n\x08\x61gencies\x18\x01 \x03(\tB3\xbaH0\x92\x01-\x10@\x18\x01\"\'r%2#^[a-z0-9.-]{1,128}/[a-z0-9-]{1,64}$:\x04\xb0\xbb\x18\x01*\x87\x01\n\x0e\x43lassification\x12\x1e\n\x1a\x43LASSIFICATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43LASSIFICATION_OFFICIAL\x10\x01\x12\x19\n\x15\x43LASSIFICATION_SECRET\x10\x02\x12\x1d\n\x19\x43LASSIFICATION_TOP_SECRET\x10\x03*B\n\x07Marking\x12\x17\n\x13MARKING_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMARKING_OFFICIAL_SENSITIVE\x10\x01*W\n\x0cHandlingCode\x12\x1d\n\x19HANDLING_CODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHANDLING_CODE_P\x10\x01\x12\x13\n\x0fHANDLING_CODE_C\x10\x02*\xbe\x01\n\x11HandlingCondition\x12\"\n\x1eHANDLING_CONDITION_UNSPECIFIED\x10\x00\x12\x19\n\x15HANDLING_CONDITION_A1\x10\x01\x12\x19\n\x15HANDLING_CONDITION_A2\x10\x02\x12\x19\n\x15HANDLING_CONDITION_A3\x10\x03\x12\x19\n\x15HANDLING_CONDITION_S1\x10\x04\x12\x19\n\x15HANDLING_CONDITION_S2\x10\x05*\x97\x01\n\x0f\x45uropolHandling\x12 \n\x1c\x45UROPOL_HANDLING_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45UROPOL_HANDLING_H0\x10\x01\x12\x17\n\x13\x45UROPOL_HANDLING_H1\x10\x02\x12\x17\n\x13\x45UROPOL_HANDLING_H2\x10\x03\x12\x17\n\x13\x45UROPOL_HANDLING_H3\x10\x04*j\n\x03Tlp\x12\x13\n\x0fTLP_UNSPECIFIED\x10\x00\x12\r\n\tTLP_CLEAR\x10\x01\x12\r\n\tTLP_GREEN\x10\x02\x12\r\n\tTLP_AMBER\x10\x03\x12\x14\n\x10TLP_AMBER_STRICT\x10\x04\x12\x0b\n\x07TLP_RED\x10\x05*\x87\x01\n\x0cSanitisation\x12\x1c\n\x18SANITISATION_UNSPECIFIED\x10\x00\x12!\n\x1dSANITISATION_SOURCE_PROTECTED\x10\x01\x12\x1a\n\x16SANITISATION_SANITISED\x10\x02\x12\x1a\n\x16SANITISATION_TEAR_LINE\x10\x03*O\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41LLBACK_POINTER\x10\x01\x12\x13\n\x0f\x46\x41LLBACK_SILENT\x10\x02*g\n\x05Reach\x12\x15\n\x11REACH_UNSPECIFIED\x10\x00\x12\x12\n\x0eREACH_REDACTED\x10\x01\x12\x11\n\rREACH_POINTER\x10\x02\x12\x10\n\x0cREACH_SILENT\x10\x03\x12\x0e\n\nREACH_NONE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,30 +51,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MARKS'].fields_by_name['sanitisation']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_MARKS'].fields_by_name['fallback']._loaded_options = None
   _globals['_MARKS'].fields_by_name['fallback']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_MARKS'].fields_by_name['reach']._loaded_options = None
+  _globals['_MARKS'].fields_by_name['reach']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_MARKS']._loaded_options = None
   _globals['_MARKS']._serialized_options = b'\272H\260\001\032\255\001\n\034marks.conditions_need_code_c\022Jhandling conditions go with handling code C, and code C needs at least one\032A(this.handling_code == 2) == (size(this.handling_conditions) > 0)\260\273\030\001'
   _globals['_RELEASABLETO'].fields_by_name['agencies']._loaded_options = None
   _globals['_RELEASABLETO'].fields_by_name['agencies']._serialized_options = b'\272H0\222\001-\020@\030\001\"\'r%2#^[a-z0-9.-]{1,128}/[a-z0-9-]{1,64}$'
   _globals['_RELEASABLETO']._loaded_options = None
   _globals['_RELEASABLETO']._serialized_options = b'\260\273\030\001'
-  _globals['_CLASSIFICATION']._serialized_start=1187
-  _globals['_CLASSIFICATION']._serialized_end=1322
-  _globals['_MARKING']._serialized_start=1324
-  _globals['_MARKING']._serialized_end=1390
-  _globals['_HANDLINGCODE']._serialized_start=1392
-  _globals['_HANDLINGCODE']._serialized_end=1479
-  _globals['_HANDLINGCONDITION']._serialized_start=1482
-  _globals['_HANDLINGCONDITION']._serialized_end=1672
-  _globals['_EUROPOLHANDLING']._serialized_start=1675
-  _globals['_EUROPOLHANDLING']._serialized_end=1826
-  _globals['_TLP']._serialized_start=1828
-  _globals['_TLP']._serialized_end=1934
-  _globals['_SANITISATION']._serialized_start=1937
-  _globals['_SANITISATION']._serialized_end=2072
-  _globals['_FALLBACK']._serialized_start=2074
-  _globals['_FALLBACK']._serialized_end=2132
+  _globals['_CLASSIFICATION']._serialized_start=1253
+  _globals['_CLASSIFICATION']._serialized_end=1388
+  _globals['_MARKING']._serialized_start=1390
+  _globals['_MARKING']._serialized_end=1456
+  _globals['_HANDLINGCODE']._serialized_start=1458
+  _globals['_HANDLINGCODE']._serialized_end=1545
+  _globals['_HANDLINGCONDITION']._serialized_start=1548
+  _globals['_HANDLINGCONDITION']._serialized_end=1738
+  _globals['_EUROPOLHANDLING']._serialized_start=1741
+  _globals['_EUROPOLHANDLING']._serialized_end=1892
+  _globals['_TLP']._serialized_start=1894
+  _globals['_TLP']._serialized_end=2000
+  _globals['_SANITISATION']._serialized_start=2003
+  _globals['_SANITISATION']._serialized_end=2138
+  _globals['_FALLBACK']._serialized_start=2140
+  _globals['_FALLBACK']._serialized_end=2219
+  _globals['_REACH']._serialized_start=2221
+  _globals['_REACH']._serialized_end=2324
   _globals['_MARKS']._serialized_start=114
-  _globals['_MARKS']._serialized_end=1091
-  _globals['_RELEASABLETO']._serialized_start=1093
-  _globals['_RELEASABLETO']._serialized_end=1184
+  _globals['_MARKS']._serialized_end=1157
+  _globals['_RELEASABLETO']._serialized_start=1159
+  _globals['_RELEASABLETO']._serialized_end=1250
 # @@protoc_insertion_point(module_scope)

@@ -233,6 +233,8 @@ class _FallbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fallback.Val
     """Nothing: hidden and missing are one answer."""
     FALLBACK_POINTER: _Fallback.ValueType  # 1
     """A pointer: that the originator holds something, and whom to ask."""
+    FALLBACK_SILENT: _Fallback.ValueType  # 2
+    """Nothing, and the originator is told who looked for it."""
 
 class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
     """What those who may not see a record are told of it."""
@@ -241,7 +243,43 @@ FALLBACK_UNSPECIFIED: Fallback.ValueType  # 0
 """Nothing: hidden and missing are one answer."""
 FALLBACK_POINTER: Fallback.ValueType  # 1
 """A pointer: that the originator holds something, and whom to ask."""
+FALLBACK_SILENT: Fallback.ValueType  # 2
+"""Nothing, and the originator is told who looked for it."""
 Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
+
+class _Reach:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reach.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REACH_UNSPECIFIED: _Reach.ValueType  # 0
+    """As far as policy allows."""
+    REACH_REDACTED: _Reach.ValueType  # 1
+    """Redacted: people, things and places in a coarser form at most, and no text but the tear-line."""
+    REACH_POINTER: _Reach.ValueType  # 2
+    """A pointer: that the originator holds something, and whom to ask."""
+    REACH_SILENT: _Reach.ValueType  # 3
+    """Nothing, and the originator is told who looked for it."""
+    REACH_NONE: _Reach.ValueType  # 4
+    """Nothing."""
+
+class Reach(_Reach, metaclass=_ReachEnumTypeWrapper):
+    """The most that anyone but the originator gets of a portion, whatever policy and agreements allow. On a record, REACH_POINTER
+    and REACH_SILENT tell those who could otherwise have seen it what `fallback` tells those who could not.
+    """
+
+REACH_UNSPECIFIED: Reach.ValueType  # 0
+"""As far as policy allows."""
+REACH_REDACTED: Reach.ValueType  # 1
+"""Redacted: people, things and places in a coarser form at most, and no text but the tear-line."""
+REACH_POINTER: Reach.ValueType  # 2
+"""A pointer: that the originator holds something, and whom to ask."""
+REACH_SILENT: Reach.ValueType  # 3
+"""Nothing, and the originator is told who looked for it."""
+REACH_NONE: Reach.ValueType  # 4
+"""Nothing."""
+Global___Reach: _TypeAlias = Reach  # noqa: Y015
 
 @_typing.final
 class Marks(_message.Message):
@@ -263,6 +301,7 @@ class Marks(_message.Message):
     RELEASABLE_TO_FIELD_NUMBER: _builtins.int
     SANITISATION_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
     classification: Global___Classification.ValueType
     """Government Security Classification. Required on a record."""
     handling_code: Global___HandlingCode.ValueType
@@ -273,6 +312,8 @@ class Marks(_message.Message):
     """Where the portion stands between source and wider release."""
     fallback: Global___Fallback.ValueType
     """What those who may not see the record are told of it. Absent: nothing, it does not exist."""
+    reach: Global___Reach.ValueType
+    """How far it reaches beyond its originator, at most. Absent: as far as policy allows."""
     @_builtins.property
     def markings(self) -> _containers.RepeatedScalarFieldContainer[Global___Marking.ValueType]:
         """Markings within a level: OFFICIAL-SENSITIVE is one, not a level."""
@@ -306,10 +347,11 @@ class Marks(_message.Message):
         releasable_to: Global___ReleasableTo | None = ...,
         sanitisation: Global___Sanitisation.ValueType | None = ...,
         fallback: Global___Fallback.ValueType | None = ...,
+        reach: Global___Reach.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_classification", b"_classification", "_fallback", b"_fallback", "_handling_code", b"_handling_code", "_releasable_to", b"_releasable_to", "_sanitisation", b"_sanitisation", "_tlp", b"_tlp", "classification", b"classification", "fallback", b"fallback", "handling_code", b"handling_code", "releasable_to", b"releasable_to", "sanitisation", b"sanitisation", "tlp", b"tlp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_classification", b"_classification", "_fallback", b"_fallback", "_handling_code", b"_handling_code", "_reach", b"_reach", "_releasable_to", b"_releasable_to", "_sanitisation", b"_sanitisation", "_tlp", b"_tlp", "classification", b"classification", "fallback", b"fallback", "handling_code", b"handling_code", "reach", b"reach", "releasable_to", b"releasable_to", "sanitisation", b"sanitisation", "tlp", b"tlp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_classification", b"_classification", "_fallback", b"_fallback", "_handling_code", b"_handling_code", "_releasable_to", b"_releasable_to", "_sanitisation", b"_sanitisation", "_tlp", b"_tlp", "classification", b"classification", "compartments", b"compartments", "europol_handling", b"europol_handling", "fallback", b"fallback", "handling_code", b"handling_code", "handling_conditions", b"handling_conditions", "markings", b"markings", "releasable_to", b"releasable_to", "sanitisation", b"sanitisation", "tlp", b"tlp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_classification", b"_classification", "_fallback", b"_fallback", "_handling_code", b"_handling_code", "_reach", b"_reach", "_releasable_to", b"_releasable_to", "_sanitisation", b"_sanitisation", "_tlp", b"_tlp", "classification", b"classification", "compartments", b"compartments", "europol_handling", b"europol_handling", "fallback", b"fallback", "handling_code", b"handling_code", "handling_conditions", b"handling_conditions", "markings", b"markings", "reach", b"reach", "releasable_to", b"releasable_to", "sanitisation", b"sanitisation", "tlp", b"tlp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__classification: _TypeAlias = _typing.Literal["classification"]  # noqa: Y015
     _WhichOneofArgType__classification: _TypeAlias = _typing.Literal["_classification", b"_classification"]  # noqa: Y015
@@ -317,6 +359,8 @@ class Marks(_message.Message):
     _WhichOneofArgType__fallback: _TypeAlias = _typing.Literal["_fallback", b"_fallback"]  # noqa: Y015
     _WhichOneofReturnType__handling_code: _TypeAlias = _typing.Literal["handling_code"]  # noqa: Y015
     _WhichOneofArgType__handling_code: _TypeAlias = _typing.Literal["_handling_code", b"_handling_code"]  # noqa: Y015
+    _WhichOneofReturnType__reach: _TypeAlias = _typing.Literal["reach"]  # noqa: Y015
+    _WhichOneofArgType__reach: _TypeAlias = _typing.Literal["_reach", b"_reach"]  # noqa: Y015
     _WhichOneofReturnType__releasable_to: _TypeAlias = _typing.Literal["releasable_to"]  # noqa: Y015
     _WhichOneofArgType__releasable_to: _TypeAlias = _typing.Literal["_releasable_to", b"_releasable_to"]  # noqa: Y015
     _WhichOneofReturnType__sanitisation: _TypeAlias = _typing.Literal["sanitisation"]  # noqa: Y015
@@ -329,6 +373,8 @@ class Marks(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fallback) -> _WhichOneofReturnType__fallback | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__handling_code) -> _WhichOneofReturnType__handling_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reach) -> _WhichOneofReturnType__reach | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__releasable_to) -> _WhichOneofReturnType__releasable_to | None: ...
     @_typing.overload
