@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test attack fuzz check format proto baseline bench lock clean
+.PHONY: help demo test attack drill policy proof fuzz mutants check format proto baseline bench lock clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,29 @@ attack: $(READY) ## the attack suite, an outside TLS judge, and what must hold w
 	$(BIN)/python -m tests.attacks.suite
 	$(BIN)/python -m pytest -q -s $(DRILLS)
 
+# How much more than `make test` does.
+PROOF_SCALE ?= 3
+
+proof: $(READY) ## every way of reading agrees, and nothing is an oracle: in large numbers, each figure printed
+	PROOF_SCALE=$(PROOF_SCALE) $(BIN)/python -m pytest -q -s tests/reference tests/proof tests/contract/test_two_worlds.py
+
+policy: $(READY) ## 10,000 questions to both engines, 100,000 pairs beside the naive decision, what a grant costs
+	$(BIN)/python -m tests.policy.drill
+
+drill: $(READY) ## what a broken OPA does to callers, and how soon another policy is in force; CALLS=100
+	DRILL_CALLS=$(or $(CALLS),100) $(BIN)/python -m pytest -q -s tests/flows/test_broken_opa.py tests/flows/test_policy_workers.py
+
 # For each target.
 SECONDS ?= 60
 
 fuzz: $(READY) ## fuzz what reads tokens, keys, certificates and metadata; SECONDS=60 for each
 	set -e; for target in token keys certificate metadata; do $(BIN)/python -m tests.fuzz $$target $(SECONDS); done
+
+# How many of all mutants, by a fixed seed; 0: each of them.
+N ?= 400
+
+mutants: $(READY) ## faults put into the policies and the code of authorisation, and how many the tests notice; N=400
+	$(BIN)/python -m tests.mutants --most $(N)
 
 check: $(READY) ## format, lint, types, imports, protos, classes, policies, generated code
 	$(BIN)/ruff format --check .
@@ -64,9 +82,10 @@ baseline: $(READY) ## accept the present protos and classes as the released cont
 	cd proto && ../$(BIN)/buf build -o baseline.binpb
 	$(BIN)/python -m broker.release.classes --baseline proto/classes.json --write
 
-bench: $(READY) ## the whole pipeline against a bare mTLS call, side by side
+bench: $(READY) ## the whole pipeline against a bare mTLS call, side by side; grants, mark sets and pages at scale
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.revocation
+	$(BIN)/python -m tests.bench.policy
 
 lock: ## resolve pyproject.toml into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra broker --group dev --universal --python-version 3.11 \

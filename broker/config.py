@@ -12,7 +12,7 @@ There is no setting that turns TLS, policy or audit off. Paths are relative to t
                                               revocation_lists = ["..."]
 
     [policy]
-    engine = "embedded"                       # or "opa", with url = "http://127.0.0.1:8181"
+    engine = "embedded"                       # or "opa", with url = "unix:///run/entente-opa/opa.sock"
 
 `[identity]` and `[limits]` may be left out; their keys and defaults are the classes below.
 """
@@ -20,12 +20,12 @@ There is no setting that turns TLS, policy or audit off. Paths are relative to t
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from broker.domain.agreement import SignedAgreement
 from broker.domain.caller import AgencyId
 from broker.domain.directory import Agency, Agreement, Appointment
 
@@ -65,11 +65,27 @@ class TlsSection:
 
 @dataclass(frozen=True, slots=True)
 class PolicySection:
-    """Which engine decides. `bundle` is a folder of policies; absent: the ones that come with the broker."""
+    """Which engine decides, and by which policy.
+
+    Args:
+        url: where OPA listens; `certificate`, `key` (the broker's own) and `ca` (OPA's root) for one behind TLS.
+        deadline_milliseconds: how long an answer of OPA's is waited for; what takes longer is a refusal.
+        bundle: a signed bundle (`entente policy build`); absent: the policies that come with the broker.
+        verification_key: the policy authority's public key, in PEM; every bundle from outside is proven by it.
+        publish: the folder in which the policy in force is left for OPA; absent: `policy` in the data folder.
+        passed_over: the revision of an adopted policy over which `bundle` comes into force after all.
+    """
 
     engine: str = "embedded"
     url: str = ""
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    deadline_milliseconds: int = 250
     bundle: Path | None = None
+    verification_key: Path | None = None
+    publish: Path | None = None
+    passed_over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +201,39 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: policy.engine is 'embedded' or 'opa'")
     if config.policy.engine == "opa" and not config.policy.url:
         raise ConfigError(f"{path}: policy.engine 'opa' needs policy.url")
+    if config.policy.bundle is not None and config.policy.verification_key is None:
+        raise ConfigError(
+            f"{path}: policy.bundle needs policy.verification_key: the public key of whoever answers for the policy"
+        )
     return config
 
 
-def load_directory(path: Path) -> tuple[list[Agency], list[Agreement], list[Appointment]]:
-    """Read `[[agencies]]`, `[[agreements]]` and `[[appointments]]`, as in docs/operating.md. Raises ConfigError."""
+class DirectoryFile(NamedTuple):
+    """What the operator's directory says. `documents`: agreement id -> what its parties signed."""
+
+    agencies: list[Agency]
+    agreements: list[Agreement]
+    appointments: list[Appointment]
+    documents: dict[str, str]
+
+
+def load_directory(path: Path, examine: Callable[[str], SignedAgreement]) -> DirectoryFile:
+    """Read `[[agencies]]`, `[[appointments]]` and the signed files that `agreements` names, as in docs/operating.md.
+
+    `examine` reads a signed agreement, and raises ValueError where not all of its parties have signed it.
+
+    Raises ConfigError.
+    """
     raw = _read(path)
     if unknown := set(raw) - {"agencies", "agreements", "appointments"}:
         raise ConfigError(f"{path}: unknown section {sorted(unknown)[0]!r}")
-    agencies = [_agency(path, one) for one in raw.get("agencies", [])]
-    agreements = [_agreement(path, one) for one in raw.get("agreements", [])]
-    return agencies, agreements, [_appointment(path, one) for one in raw.get("appointments", [])]
+    signed = _agreements(path, raw.get("agreements", []), examine)
+    return DirectoryFile(
+        [_agency(path, one) for one in raw.get("agencies", [])],
+        [one.agreement for one in signed],
+        [_appointment(path, one) for one in raw.get("appointments", [])],
+        {one.agreement.agreement_id: one.document for one in signed},
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -267,27 +305,30 @@ def _fits(value: object, wanted: type) -> bool:
     return type(value) is wanted and (wanted is not int or value > 0)  # type: ignore[operator]
 
 
-_AGREEMENT_KEYS = {"id", "parties", "purposes", "ceiling", "valid_from", "valid_until"}
-
-
-def _agreement(path: Path, raw: Mapping[str, Any]) -> Agreement:
-    if unknown := set(raw) - _AGREEMENT_KEYS:
-        raise ConfigError(f"{path}: agreements: unknown key {sorted(unknown)[0]!r}")
-    try:
-        return Agreement(
-            agreement_id=raw["id"],
-            parties=frozenset(raw["parties"]),
-            purposes=frozenset(raw["purposes"]),
-            ceiling=raw["ceiling"],
-            valid_from_us=_microseconds(raw["valid_from"]),
-            valid_until_us=_microseconds(raw["valid_until"]),
+def _agreements(path: Path, patterns: object, examine: Callable[[str], SignedAgreement]) -> list[SignedAgreement]:
+    """The signed agreements in the files that these patterns name, relative to the directory's file."""
+    if not _fits(patterns, list):
+        raise ConfigError(
+            f"{path}: agreements: an agreement counts only if its parties have signed it. Write one with `entente "
+            'agreement draft`, have each sign it, and name the files, first of all: agreements = ["agreements/*.json"]'
         )
-    except KeyError as error:
-        raise ConfigError(f"{path}: agreements: {error} is missing") from error
+    assert isinstance(patterns, list)
+    found: dict[str, SignedAgreement] = {}
+    for pattern in patterns:
+        files = sorted(path.parent.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+        if not files:
+            raise ConfigError(f"{path}: agreements: {pattern} names no file")
+        for file in files:
+            one = _signed(file, examine)
+            if found.setdefault(one.agreement.agreement_id, one) is not one:
+                raise ConfigError(f"{file}: agreement {one.agreement.agreement_id} is in another file too; keep one")
+    return list(found.values())
 
 
-def _microseconds(when: Any) -> int:
-    moment = when if isinstance(when, datetime) else datetime(when.year, when.month, when.day, tzinfo=UTC)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1_000_000
+def _signed(file: Path, examine: Callable[[str], SignedAgreement]) -> SignedAgreement:
+    try:
+        return examine(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file}: is no agreement that its parties have signed: {error}") from error

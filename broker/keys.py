@@ -1,7 +1,7 @@
 """The broker's own secrets, in `<data>/keys`, made on the first start and never printed.
 
 `log.key` (of slot k: `log-k.key`) signs checkpoints; its public half is `<data>/log.vkey` (`log-k.vkey`), which clients
-pin. `cursor.key` seals page tokens; all workers share it.
+pin. `cursor.key` seals page tokens; `pseudonym.key` makes pseudonyms; all workers share both.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from broker.domain.slot import Slot
 from entente_tlog.note import Signer
 
 CURSOR_KEY_BYTES = 32
+PSEUDONYM_KEY_BYTES = 32
 _SECRET_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
@@ -36,6 +37,18 @@ def cursor_key(data: Path) -> bytes:
     path = data / "keys" / "cursor.key"
     if not path.exists():
         _write(path, secrets.token_bytes(CURSOR_KEY_BYTES), _SECRET_MODE)
+    return path.read_bytes()
+
+
+def pseudonym_key(data: Path) -> bytes:
+    """The key under which pseudonyms are made: 32 bytes.
+
+    A new one gives every value a new pseudonym, whose first letters say that it is another key's: whoever follows a
+    case by its pseudonyms has to begin again. So it is backed up with the other keys, and replaced only when it leaked.
+    """
+    path = data / "keys" / "pseudonym.key"
+    if not path.exists():
+        _write(path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), _SECRET_MODE)
     return path.read_bytes()
 
 

@@ -20,42 +20,17 @@ from broker.audit.recorder import Recorder
 from broker.audit.visit import RefusedError, Visit
 from broker.decide.catalogue import Catalogue, MethodRule
 from broker.decide.decider import Decider
+from broker.decide.resting import InForce
 from broker.domain.answer import Answer, Call
-from broker.domain.errors import (
-    AlreadyExistsError,
-    BrokerError,
-    ConflictError,
-    DeadlineError,
-    DecisionError,
-    HiddenError,
-    IdentityError,
-    LimitError,
-    PreconditionError,
-    RequestError,
-    UnavailableError,
-    UnknownMethodError,
-)
+from broker.domain.errors import BrokerError, UnavailableError, UnknownMethodError
 from broker.domain.grant import StaleGrantError
 from broker.identify.caller import Identifier
 from broker.limits.limits import Limits
+from broker.release.ceiling import Ceiling
 from broker.release.projector import Releaser
+from broker.release.pseudonyms import Scope
+from broker.status import status_of
 from broker.wire import Wire
-
-# The first class that fits gives the status: the more special before the more general.
-STATUS: tuple[tuple[type[BrokerError], StatusCode], ...] = (
-    (IdentityError, StatusCode.UNAUTHENTICATED),
-    (HiddenError, StatusCode.NOT_FOUND),
-    (DecisionError, StatusCode.PERMISSION_DENIED),
-    (UnknownMethodError, StatusCode.UNIMPLEMENTED),
-    (PreconditionError, StatusCode.FAILED_PRECONDITION),
-    (AlreadyExistsError, StatusCode.ALREADY_EXISTS),
-    (ConflictError, StatusCode.ABORTED),
-    (LimitError, StatusCode.RESOURCE_EXHAUSTED),
-    (RequestError, StatusCode.INVALID_ARGUMENT),
-    (UnavailableError, StatusCode.UNAVAILABLE),
-    (DeadlineError, StatusCode.DEADLINE_EXCEEDED),
-    (BrokerError, StatusCode.INTERNAL),
-)
 
 # Stale three times running: directory or mark sets change faster than they can be read.
 DECISIONS_PER_CALL = 4
@@ -64,30 +39,27 @@ Handler = Callable[[Call], Answer | Awaitable[Answer]]
 Closer = Callable[[Visit, int], None]
 
 
-def status_of(error: BrokerError) -> StatusCode:
-    """The gRPC status of a refusal."""
-    return next(status for kind, status in STATUS if isinstance(error, kind))
-
-
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """The five stages, in order. The composition root gives the parts."""
 
     identifier: Identifier
+    in_force: InForce
     catalogue: Catalogue
     decider: Decider
     handlers: Mapping[str, Handler]
     releaser: Releaser
     recorder: Recorder
     limits: Limits
+    ceiling: Ceiling
 
     async def answer(self, path: str, wire: Wire, closer: Closer) -> bytes:
         """One unary call: the response with its receipt. Raises RefusedError, which is on the ledger already."""
         visit = self.recorder.open(path, wire.address, wire.session)
         try:
             message = await wire.within(self._through(visit, wire))
-            # Between decision and here the ledger was awaited: the caller's right is looked at once more.
-            self.identifier.require_for_release(visit.known_caller, wire.auth_context)
+            # Between decision and here the ledger was awaited.
+            self.require_for_release(visit, wire)
             closer(visit, len(message))
             return message
         except asyncio.CancelledError:
@@ -137,10 +109,22 @@ class Pipeline:
 
     async def release(self, visit: Visit, rule: MethodRule, answer: Answer) -> bytes:
         """release and audit: the response is built afresh, its entry made durable, its receipt appended."""
-        released = self.releaser.release(answer, rule.response_type, visit.known_grant)
+        case = "" if visit.justification is None else visit.justification.case_reference
+        agency = str(visit.known_caller.agency)
+        self.ceiling.require(answer, rule.response_type, visit.known_grant, agency)
+        scope = Scope.of(agency, case)
+        released = self.releaser.release(answer, rule.response_type, visit.known_grant, scope)
         message = await self.recorder.released(visit, answer, released)
         self.limits.spent(visit.known_caller, len(message))
         return message
+
+    def require_for_release(self, visit: Visit, wire: Wire) -> None:
+        """The caller's right, and what the grant rests on, are looked at once more."""
+        self.identifier.require_for_release(visit.known_caller, wire.auth_context)
+        grant = visit.known_grant
+        # What a write answers with is the caller's own: it was done, and its client is to know.
+        if visit.rule is None or not visit.rule.write:
+            self.in_force.require(str(visit.known_caller.agency), grant.agreements, grant.data_revision)
 
     async def defect(self, visit: Visit, defect: Exception) -> RefusedError:
         """Nobody expected it: INTERNAL with the exchange id and nothing more."""

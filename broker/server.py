@@ -22,7 +22,7 @@ from grpc_status import rpc_status
 
 from broker.audit.visit import RefusedError, Visit
 from broker.config import LimitsSection
-from broker.domain.errors import LimitError
+from broker.domain.errors import LimitError, UnavailableError
 from broker.pipeline import Pipeline
 from broker.stream import StreamRunner
 from broker.wire import MAX_REQUEST_BYTES, Deadlines, Wire
@@ -182,7 +182,7 @@ def details(refusal: RefusedError) -> list[Any]:
             for path, text in refusal.error.fields[:MOST_VIOLATIONS]
         ]
         found.append(error_details_pb2.BadRequest(field_violations=violations))
-    if isinstance(refusal.error, LimitError) and refusal.error.retry_after_s:
+    if isinstance(refusal.error, LimitError | UnavailableError) and refusal.error.retry_after_s:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(refusal.error.retry_after_s * 1e9))
         found.append(retry)

@@ -22,7 +22,8 @@ from broker.domain.answer import Answer, Call
 from broker.domain.errors import BrokerError, RequestError, UnavailableError
 from broker.domain.grant import StaleGrantError
 from broker.link import Link
-from broker.pipeline import DECISIONS_PER_CALL, Pipeline, status_of
+from broker.pipeline import DECISIONS_PER_CALL, Pipeline
+from broker.status import status_of
 from broker.wire import Wire
 
 # A quiet stream looks at the caller's right this often by itself; `watch` looks twice as often, and at once when
@@ -76,7 +77,7 @@ class StreamRunner:
                 raise RequestError("REQUEST_INVALID", "the first message of a stream is `start`")
             await self._pipeline.decide(visit, rule)
             subscription = self._openers[path](visit.call(start), start.start)  # type: ignore[attr-defined]
-            link = Link(wire, rule, visit, recorder, self._pipeline.identifier)
+            link = Link(wire, rule, visit, recorder, self._pipeline.identifier, self._pipeline.in_force)
             self._links.add(link)
             with self._pipeline.limits.stream(visit.known_caller):
                 await self._batches(visit, wire, rule, subscription, link, start)
@@ -115,6 +116,7 @@ class StreamRunner:
             for _ in range(DECISIONS_PER_CALL):
                 self._pipeline.identifier.require_still_valid(visit.known_caller, wire.auth_context)
                 await self._pipeline.decide(visit, rule)
+                link.rest_on(visit.known_grant)
                 try:
                     batch = await link.first(subscription.next_batch(visit.call(start), RECHECK_SECONDS))
                 except StaleGrantError:

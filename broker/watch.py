@@ -47,7 +47,8 @@ class Watch:
     ) -> None:
         self._store = store
         self._standing = standing
-        self._changed = (recheck, *changed)
+        # Last: whoever looks at the streams again finds what changed.
+        self._changed = (*changed, recheck)
         self._recheck = recheck
         self._serving = serving
         self._seen = self._rung = -1

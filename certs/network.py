@@ -2,7 +2,8 @@
 
     DIR/authority/...      keys and certificates, as `certs.authority` lays them out
     DIR/broker.toml        the broker's configuration, for `entente serve --config`
-    DIR/directory.toml     who is on the network, and their agreements
+    DIR/directory.toml     who is on the network
+    DIR/agreements/...     what they have agreed, signed by all parties
     DIR/client.toml        one profile for each person below, for `ENTENTE_CONFIG`
     DIR/network.toml       what an agency that joins is given: where the broker is, and which keys to trust
 
@@ -19,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from certs import agreements, policy_key
+from certs.agreements import Terms
 from certs.authority import Authority
 from certs.files import PUBLIC_MODE, SECRET_MODE, write_atomically
 from certs.issuer import DEFAULT_AUDIENCE
@@ -136,19 +139,38 @@ APPOINTMENTS = tuple(
     (party.agency, party.user, role) for party in (*PARTIES, *STAFF) for role in party.roles if role in APPOINTED
 )
 
-# (id, parties, purposes, ceiling)
 AGREEMENTS = (
-    ("north-local", ("police.example/northshire", "police.example/north-region"), OPERATIONAL, "SECRET"),
-    ("north-national", ("police.example/northshire", "police.example/national-agency"), OPERATIONAL, "SECRET"),
-    ("region-national", ("police.example/north-region", "police.example/national-agency"), OPERATIONAL, "TOP_SECRET"),
-    (
+    Terms(
+        "north-local",
+        "Northshire and its region",
+        ("police.example/northshire", "police.example/north-region"),
+        OPERATIONAL,
+        "SECRET",
+    ),
+    Terms(
+        "north-national",
+        "Northshire and the national agency",
+        ("police.example/northshire", "police.example/national-agency"),
+        OPERATIONAL,
+        "SECRET",
+    ),
+    Terms(
+        "region-national",
+        "The region and the national agency",
+        ("police.example/north-region", "police.example/national-agency"),
+        OPERATIONAL,
+        "TOP_SECRET",
+    ),
+    Terms(
         "haven-treaty",
+        "Haven and the national agency",
         ("justitie.example/haven-police", "police.example/national-agency"),
         ("INVESTIGATION", "INTELLIGENCE_DEVELOPMENT", "THREAT_TO_LIFE"),
         "SECRET",
     ),
-    (
+    Terms(
         "haven-north",
+        "Haven and Northshire",
         ("justitie.example/haven-police", "police.example/northshire"),
         ("INVESTIGATION", "THREAT_TO_LIFE"),
         "OFFICIAL",
@@ -233,6 +255,7 @@ def create(
         "",
         "[policy]",
         f'engine = "{engine}"',
+        f'verification_key = "{policy_key.create(directory / "authority").relative_to(directory)}"',
         *([f'url = "{opa_url}"'] if opa_url else []),
         *(["", "[limits]"] if limits else []),
         *(f"{key} = {value}" for key, value in (limits or {}).items()),
@@ -263,6 +286,8 @@ def create(
         ]
     write_atomically(directory / "broker.toml", ("\n".join(lines) + "\n").encode(), PUBLIC_MODE)
     write_atomically(directory / "client.toml", "\n".join(clients).encode(), PUBLIC_MODE)
+    for terms in AGREEMENTS:
+        agreements.write(directory / "agreements", authority, terms.document())
     write_atomically(directory / "directory.toml", _directory().encode(), PUBLIC_MODE)
     newcomers = _for_newcomers(listen, authority.root.read_text(encoding="ascii"), log_keys)
     write_atomically(directory / "network.toml", newcomers.encode(), PUBLIC_MODE)
@@ -316,7 +341,7 @@ def _for_newcomers(listen: str, root_pem: str, log_keys: list[str]) -> str:
 
 
 def _directory() -> str:
-    lines: list[str] = []
+    lines = ['agreements = ["agreements/*.json"]', ""]
     for party in PARTIES:
         lines += [
             "[[agencies]]",
@@ -327,17 +352,6 @@ def _directory() -> str:
             f'parent = "{party.parent}"',
             f"compartments = {_list(party.compartments)}",
             f"inspectorate = {str(party.inspectorate).lower()}",
-            "",
-        ]
-    for identifier, parties, purposes, ceiling in AGREEMENTS:
-        lines += [
-            "[[agreements]]",
-            f'id = "{identifier}"',
-            f"parties = {_list(parties)}",
-            f"purposes = {_list(purposes)}",
-            f'ceiling = "{ceiling}"',
-            "valid_from = 2020-01-01",
-            "valid_until = 2040-01-01",
             "",
         ]
     for agency, user, role in APPOINTMENTS:

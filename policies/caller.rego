@@ -85,21 +85,17 @@ cleared := [level |
 	open_to_nationality(level)
 ]
 
-open_to_nationality(level) if rank[level] <= rank["SECRET"]
+open_to_nationality(level) if rank[level] <= rank.SECRET
 
 open_to_nationality("TOP_SECRET") if national_of_own_country
 
-# Agencies with which an agreement for this purpose is in force.
-partners := [partner | some partner in {name |
-	some agreement in input.agreements
-	input.purpose in agreement.purposes
-	some name in agreement.partners
-}]
+# The classifications up to this one.
+up_to(ceiling) := [level |
+	some level, height in rank
+	height <= rank[ceiling]
+]
 
-# Those whose agreement covers this classification.
-partners_up_to(level) := [partner | some partner in {name |
-	some agreement in input.agreements
-	input.purpose in agreement.purposes
-	rank[agreement.ceiling] >= rank[level]
-	some name in agreement.partners
-}]
+# The request says which case it serves.
+default states_case := false
+
+states_case if input.case_stated == true

@@ -46,22 +46,68 @@ outside_a_compartment if {
 	not compartment in me.agency.compartments
 }
 
-agreed if {
-	some agreement in me.agreements
+# Agreements with the originator that count for the request, and those of them that cover the portion.
+counts(agreement) if {
 	marks.originator in agreement.partners
 	me.purpose in agreement.purposes
-	height(agreement.ceiling) >= height(marks.classification)
+	not lacks_basis(agreement)
+	not misused(agreement)
 }
 
-agreed_at_all if {
-	some agreement in me.agreements
-	marks.originator in agreement.partners
-	me.purpose in agreement.purposes
+lacks_basis(agreement) if {
+	count(agreement.legal_bases) > 0
+	not me.legal_basis in agreement.legal_bases
 }
+
+lacks_basis(agreement) if {
+	count(agreement.legal_bases) > 0
+	me.legal_basis == "UNSPECIFIED"
+}
+
+misused(agreement) if {
+	agreement.use != "EVIDENTIAL"
+	purpose.court
+}
+
+covers(agreement) if {
+	counts(agreement)
+	height(agreement.ceiling) >= height(marks.classification)
+	marks.record_type in agreement.record_types
+}
+
+agreed if {
+	some agreement in me.agreements
+	covers(agreement)
+}
+
+# What covering agreements say of a class, all together.
+said(class) := {transform |
+	some agreement in me.agreements
+	covers(agreement)
+	transform := word(agreement, class)
+}
+
+word(agreement, class) := agreement.classes[class]
+
+word(agreement, class) := agreement.classes["*"] if {
+	not agreement.classes[class]
+}
+
+is_open if marks.tlp in ["CLEAR", "GREEN"]
 
 default visible := false
 
 visible if {
+	not held_back
+	would_see
+}
+
+held_back if {
+	not mine
+	marks.reach in ["POINTER", "SILENT", "NONE"]
+}
+
+would_see if {
 	"REPORT_READ" in permissions
 	purpose.operational
 	cleared
@@ -93,7 +139,7 @@ refusal if {
 }
 
 refusal if {
-	not marks.tlp in ["CLEAR", "GREEN"]
+	not is_open
 	not agreed
 }
 
@@ -114,8 +160,6 @@ refusal if {
 	not me.authorised
 }
 
-refusal if marks.reach in ["POINTER", "SILENT", "NONE"]
-
 default pointer := false
 
 pointer if {
@@ -128,7 +172,10 @@ pointer if {
 	near
 }
 
-points if marks.reach == "POINTER"
+points if {
+	marks.reach == "POINTER"
+	would_see
+}
 
 points if {
 	marks.fallback == "POINTER"
@@ -154,7 +201,11 @@ hushed if {
 
 near if home
 
-near if agreed_at_all
+near if {
+	some agreement in me.agreements
+	counts(agreement)
+	marks.record_type in agreement.record_types
+}
 
 # Handling conditions that bite this caller on this portion.
 bites contains "A1" if {
@@ -200,9 +251,19 @@ every_class := [
 level_of(class) := "full" if {
 	in_full(class)
 	not kept_back(class)
+	not narrowed(class, {"FULL"})
+	not unassured(class)
 } else := "part" if {
 	not "S2" in bites
 	in_part(class)
+	not narrowed(class, {"FULL", "GENERALISE"})
+} else := "pseudonym" if {
+	class in ["IDENTITY", "CONTACT", "FINANCIAL", "OBJECT"]
+	not mine
+	not "S2" in bites
+	in_part(class)
+	"PSEUDONYM" in said(class)
+	me.case_stated
 }
 
 kept_back(class) if {
@@ -210,6 +271,40 @@ kept_back(class) if {
 	marks.reach == "REDACTED"
 	not class in ["HEADER", "MARKING", "SUMMARY", "TEAR_LINE", "GRADING"]
 }
+
+# No agreement that covers the portion carries the class so.
+narrowed(class, wanted) if {
+	not mine
+	not is_open
+	not class in ["HEADER", "MARKING", "GRADING"]
+	count(said(class) & wanted) == 0
+}
+
+# Abroad, personal classes in full need assurances.
+unassured(class) if {
+	not mine
+	not home
+	class in ["IDENTITY", "BIOGRAPHIC", "CONTACT", "FINANCIAL", "OBJECT"]
+	not assured(class)
+}
+
+unassured("INFORMATION") if {
+	not mine
+	not home
+	not marks.sanitisation in ["SANITISED", "TEAR_LINE"]
+	not assured("INFORMATION")
+}
+
+assured(class) if {
+	some agreement in me.agreements
+	covers(agreement)
+	word(agreement, class) == "FULL"
+	"NO_TORTURE" in agreement.assurances
+	"NO_DEATH_PENALTY" in agreement.assurances
+	not data_unprotected(class, agreement)
+}
+
+data_unprotected("BIOGRAPHIC", agreement) if not "DATA_PROTECTION" in agreement.assurances
 
 in_full(class) if class in ["HEADER", "MARKING", "SUMMARY", "GRADING"]
 
@@ -227,12 +322,14 @@ in_full("TEAR_LINE") if not "S2" in bites
 
 in_full(class) if {
 	class in ["INFORMATION", "LINK"]
-	readable
+	is_open
+	marks.sanitisation in ["SANITISED", "TEAR_LINE"]
 }
 
-readable if marks.sanitisation in ["SANITISED", "TEAR_LINE"]
-
-readable if agreed
+in_full(class) if {
+	class in ["INFORMATION", "LINK"]
+	"FULL" in said(class)
+}
 
 in_full("PROVENANCE") if {
 	weighs
@@ -263,10 +360,10 @@ in_part("IDENTITY") if count({"A1", "A2"} & bites) == 0
 
 in_full("BIOGRAPHIC") if {
 	purpose.investigative
-	agreed
+	"FULL" in said("BIOGRAPHIC")
 }
 
-in_part("BIOGRAPHIC") if agreed
+in_part("BIOGRAPHIC") if count(said("BIOGRAPHIC") & {"FULL", "GENERALISE"}) > 0
 
 in_full("CONTACT") if {
 	purpose.contacts

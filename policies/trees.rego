@@ -15,7 +15,7 @@ everything := {"all": []}
 nothing := {"any": []}
 
 # The mark is this value.
-eq(rule, attr, value) := {"rule": rule, "op": "eq", "attr": attr, "value": value}
+exactly(rule, attr, value) := {"rule": rule, "op": "eq", "attr": attr, "value": value}
 
 # The mark is one of these values.
 within(rule, attr, values) := {"rule": rule, "op": "within", "attr": attr, "values": values}

@@ -24,6 +24,8 @@ REPLACEMENTS = {
                 "Entente",
                 "Calls",
                 "Reports",
+                "Hits",
+                "Agreements",
                 "Directory",
                 "Audit",
                 "Revocations",

@@ -21,13 +21,17 @@ import orjson
 import structlog
 
 from broker.audit.entry import context
+from broker.audit.hits import hits_in
 from broker.audit.log import Ledger
 from broker.audit.seal import SealError, SealKeys, blind
 from broker.domain.errors import UnavailableError
-from broker.store.audit_index import AuditIndex, EntryRow, Projected
+from broker.store.audit_index import AuditIndex
+from broker.store.audit_rows import EntryRow, Projected
 
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The public reasons of calls that policy does not allow.
+REFUSED_BY_POLICY = frozenset(("METHOD_NOT_PERMITTED", "PURPOSE_NOT_PERMITTED"))
 # What one slice may hold: as much as is fed in a millisecond or two.
 _SLICE_ENTRIES = 32
 _SLICE_BYTES = 64 * 1024
@@ -78,7 +82,21 @@ def project(index: int, raw: bytes, sealed: bytes, keys: SealKeys) -> Projected:
     outcomes = tuple((one[0], one[1]) for one in leaf.get("outcomes", ()))
     if leaf["phase"] == "outcome" and not outcomes:
         outcomes = ((leaf["exchange_id"], leaf["outcome"]),)
-    return Projected(row, records, tuple(detail.get("owners", ())), outcomes)
+    found = hits_in(detail)
+    # Whose record was hit silently finds the entry as one about its own records; the hits say which.
+    owners = (*detail.get("owners", ()), *(hit.originator for hit in found))
+    hits = tuple((hit.originator, record_blind(keys, hit.record_id)) for hit in found)
+    return Projected(row, records, owners, outcomes, hits, _decision(leaf, detail))
+
+
+def _decision(leaf: dict[str, Any], detail: dict[str, Any]) -> tuple[str, str, str, bool] | None:
+    """What policy decided on an exchange, once for each: (input hash, revision, method, whether the call may be)."""
+    policy = leaf.get("policy")
+    if policy is None or leaf["phase"] != "release":
+        return None
+    # Handlers refuse for these reasons too; the rule is policy's. Where nothing opens, the reason is all that is left.
+    refused = "rule" in detail if detail else leaf.get("reason") in REFUSED_BY_POLICY
+    return policy["input_hash"], policy["bundle"], leaf["method"], not refused
 
 
 class Projection:

@@ -8,11 +8,12 @@ Limit: it trails its worker by as much as publishing does, about a second.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
 
-from broker.audit.publish import CHECKPOINT
+from broker.audit.publish import CHECKPOINT, sealed_path, unpack_sealed
 from broker.audit.writer import unavailable
 from broker.store.audit_index import AuditIndex
 from entente_tlog import tiles
@@ -24,6 +25,7 @@ from entente_tlog.note import Verifier
 _BUNDLES_KEPT = 16
 _CAUGHT_UP_S = 2.0
 _LOOK_S = 0.02
+_LOOKS = 3
 
 
 class PublishedLog:
@@ -74,6 +76,21 @@ class PublishedLog:
         width = min(tiles.WIDTH, size - number * tiles.WIDTH)
         entries = self._full(number, width) if width == tiles.WIDTH else self._bundle(number, width)
         return entries[place]
+
+    def sealed(self, index: int) -> bytes:
+        """An entry's sealed part, whose commitment is in its leaf. Raises IndexError where it is not to be had."""
+        number, place = divmod(index, tiles.WIDTH)
+        full = self._directory / sealed_path(number)
+        partial = full.with_name(f"{full.name}.p")
+        # Of partial bundles only the widest stays, and it goes when a wider one has come: look again then.
+        for _ in range(_LOOKS):
+            names = [full, *sorted(partial.glob("[0-9]*"), key=lambda path: -int(path.name))]
+            for path in names:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    parts = unpack_sealed(path.read_bytes())
+                    if place < len(parts):
+                        return parts[place]
+        raise IndexError(f"{self.origin} has no sealed part {index}")
 
     def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
         """From entry `index` to the root of the first `size`. Raises ValueError."""

@@ -12,6 +12,7 @@ any exchange.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,15 @@ from typing import Any, Protocol
 
 import orjson
 
+from broker.audit.hits import hits_in
 from broker.audit.log import Ledger
 from broker.audit.projection import Projection, case_blind, open_detail, record_blind
 from broker.audit.published import PublishedLog
-from broker.audit.seal import SealKeys
-from broker.store.audit_index import AuditIndex, EntryRow, IndexQuery
+from broker.audit.seal import SealError, SealKeys
+from broker.domain.hit import SilentHit
+from broker.domain.simulated import RecordedDecision
+from broker.store.audit_index import AuditIndex
+from broker.store.audit_rows import DecisionRow, EntryRow, IndexQuery
 
 # A page is cut where it would come near the 4 MiB that clients take: a leaf may have 64 KiB.
 PAGE_BYTES = 3_000_000
@@ -35,7 +40,9 @@ class AuditQuery:
     """Conditions that must all hold; None is no condition.
 
     `scope`: entries by one of these agencies (`trust-domain/agency`), or about their records; None sees all, ()
-    nothing. Times in microseconds since the epoch, start inclusive, end exclusive.
+    nothing. Times in microseconds since the epoch, start inclusive, end exclusive. `hits_of`: entries that hit this
+    agency's records silently. `record_id` finds the entries that hit it silently too where `with_hits` says so: never
+    for the agency that looked.
     """
 
     scope: tuple[str, ...] | None
@@ -51,6 +58,8 @@ class AuditQuery:
     exchange_id: str | None = None
     record_id: str | None = None
     case_reference: str | None = None
+    hits_of: str | None = None
+    with_hits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class Log(Protocol):
     @property
     def index(self) -> AuditIndex: ...
     def leaf(self, index: int) -> bytes: ...
+    def sealed(self, index: int) -> bytes: ...
     def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]: ...
     def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]: ...
 
@@ -105,6 +115,9 @@ class OwnLog:
 
     def leaf(self, index: int) -> bytes:
         return self.ledger.entry(index)
+
+    def sealed(self, index: int) -> bytes:
+        return self.ledger.sealed(index)
 
     def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
         return self.ledger.inclusion_proof(index, size)
@@ -150,6 +163,39 @@ class AuditReader:
         leaf, sealed = next(self._ledger.pairs(index, index + 1))
         return open_detail(self._keys, orjson.loads(leaf), sealed)
 
+    async def opened(self, item: AuditItem) -> dict[str, Any]:
+        """The sealed detail of an entry that was found, in whichever log; empty where it does not open: its key was
+        destroyed, or it was altered."""
+        logs: tuple[Log, ...] = (self._own, *self._others())
+        log = next((log for log in logs if log.origin == item.log), None)
+        if log is None:
+            return {}
+        return await self._projection.run(lambda: _opened(self._keys, log, item))
+
+    async def hits(self, items: Sequence[AuditItem]) -> list[tuple[SilentHit, ...]]:
+        """What each of these entries hit silently, newest record first. Not for the agency that looked."""
+        every: tuple[Log, ...] = (self._own, *self._others())
+        logs = {log.origin: log for log in every}
+
+        def read() -> list[tuple[SilentHit, ...]]:
+            hitting = {
+                (origin, index)
+                for origin, log in logs.items()
+                for index in log.index.hitting([item.index for item in items if item.log == origin])
+            }
+            return [
+                hits_in(_opened(self._keys, logs[item.log], item)) if (item.log, item.index) in hitting else ()
+                for item in items
+            ]
+
+        return await self._projection.run(read)
+
+    async def decisions(self, since_us: int, most: int) -> list[tuple[RecordedDecision, int]]:
+        """(equal decisions, when the last of them was taken) since a time, over all logs: at most so many distinct
+        ones, the newest first. Raises UnavailableError when an index cannot catch up."""
+        sizes = await self._sizes()
+        return await self._projection.run(lambda: _decided(self._keys, [log for log, _ in sizes], since_us, most))
+
     async def open_releases(self, before_us: int) -> list[str]:
         """Exchanges of this worker without an outcome that began before a time: to be closed as `indeterminate`."""
         await self._projection.caught_up(len(self._ledger))
@@ -194,6 +240,36 @@ class AuditReader:
             case_blind=None if query.case_reference is None else case_blind(self._keys, query.case_reference),
             **{name: getattr(query, name) for name in _SHARED},
         )
+
+
+def _decided(keys: SealKeys, logs: list[Log], since_us: int, most: int) -> list[tuple[RecordedDecision, int]]:
+    """Equal decisions of several logs are one; a log that another broker fed may hold fewer than it has."""
+    found: dict[tuple[str, str, str, bool], tuple[Log, DecisionRow, int]] = {}
+    for log in logs:
+        for row in log.index.decisions(since_us, most):
+            key = (row.input_hash, row.bundle, row.method, row.allowed)
+            where, newest, count = found.get(key, (log, row, 0))
+            later = (log, row) if row.time_us > newest.time_us else (where, newest)
+            found[key] = (*later, count + row.count)
+    rows = sorted(found.values(), key=lambda one: -one[1].time_us)[:most]
+    return [(_recorded(keys, log, row, count), row.time_us) for log, row, count in rows]
+
+
+def _recorded(keys: SealKeys, log: Log, row: DecisionRow, count: int) -> RecordedDecision:
+    asked = b""
+    with contextlib.suppress(SealError, IndexError, KeyError):
+        leaf = orjson.loads(log.leaf(row.index))
+        asked = open_detail(keys, leaf, log.sealed(row.index))["policy_input"].encode()
+    # What is replayed is what the leaf's hash says, or nothing.
+    if hashlib.sha256(asked).hexdigest() != row.input_hash:
+        asked = b""
+    return RecordedDecision(row.method, row.bundle, row.allowed, asked, count)
+
+
+def _opened(keys: SealKeys, log: Log, item: AuditItem) -> dict[str, Any]:
+    with contextlib.suppress(SealError, IndexError):
+        return open_detail(keys, item.parsed(), log.sealed(item.index))
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,4 +351,6 @@ _SHARED = (
     "purpose",
     "reason",
     "exchange_id",
+    "hits_of",
+    "with_hits",
 )

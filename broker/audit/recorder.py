@@ -17,13 +17,15 @@ import structlog
 from grpc import StatusCode
 
 from broker.audit.entry import Encoded, Entry, Outcome
+from broker.audit.hits import SILENT, sealed_text
 from broker.audit.outcomes import Outcomes
 from broker.audit.receipt import receipt_field, receipt_message
 from broker.audit.scribe import Scribe
 from broker.audit.visit import RefusedError, Released, Visit
 from broker.domain.answer import Answer
-from broker.domain.errors import BrokerError, LimitError, UnavailableError
+from broker.domain.errors import BrokerError, DecisionError, HiddenError, LimitError, UnavailableError
 from broker.domain.exchange import DisclosureGroup, Session
+from broker.domain.hit import Looks
 
 LEDGER_SECONDS = 1.0
 LEDGER_DOWN = "LEDGER_UNAVAILABLE"
@@ -64,6 +66,7 @@ class Recorder:
             owners=_owners(visit, answer),
             response=released.response,
             done=answer.detail,
+            looks=answer.looks,
         )
         visit.closed = True
         try:
@@ -102,6 +105,7 @@ class Recorder:
                 # Whether there is such a record or not: who tried to see it belongs to its history.
                 touched=((visit.target, 0),) if visit.target else (),
                 response=b"",
+                looks=error.looks if isinstance(error, HiddenError) else None,
             )
             visit.closed = True
             if error.reason == LEDGER_DOWN:
@@ -194,11 +198,19 @@ class Recorder:
         owners: tuple[str, ...] = (),
         response: bytes | None = None,
         done: Mapping[str, str] | None = None,
+        looks: Looks | None = None,
     ) -> Encoded:
         grant = visit.grant
         detail: dict[str, object] = {"done": dict(done)} if done else {}
+        if looks is not None:
+            detail[SILENT] = sealed_text(looks)
+        policy = None if grant is None else grant.policy
         if grant is not None:
             detail["policy_input"] = grant.policy_input.decode()
+        if isinstance(error, DecisionError) and error.refusal is not None:
+            # Who is decided on again may be refused then: that is the decision which counts.
+            policy = error.refusal.policy
+            detail |= {"policy_input": error.refusal.policy_input.decode(), "rule": error.refusal.rule}
         if error is not None and error.detail:
             detail["error"] = error.detail
         entry = Entry(
@@ -207,7 +219,7 @@ class Recorder:
             exchange=visit.exchange,
             caller=visit.caller or visit.peer,
             justification=visit.justification,
-            policy=None if grant is None else grant.policy,
+            policy=policy,
             disclosures=groups,
             records=touched,
             owners=owners,

@@ -131,6 +131,9 @@ class AnswerReader:
         budget.spend(depth)
         if not isinstance(document, dict):
             raise malformed("a tree is not an object")
+        return budget.one(self._node(document, budget, depth))
+
+    def _node(self, document: dict[str, object], budget: _Budget, depth: int) -> Tree:
         for key, kind in (("all", AllOf), ("any", AnyOf)):
             if key in document:
                 children = _object(document, "a tree", {key})[key]
@@ -167,6 +170,11 @@ class _Budget:
     def __init__(self) -> None:
         self.nodes = 0
         self.values = 0
+        self._seen: dict[Tree, Tree] = {}
+
+    def one(self, tree: Tree) -> Tree:
+        """One object for equal trees: the classes of an answer repeat most of one another."""
+        return self._seen.setdefault(tree, tree)
 
     def spend(self, depth: int) -> None:
         self.nodes += 1

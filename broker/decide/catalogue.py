@@ -18,6 +18,8 @@ from broker.decide.vocabulary import FIELD_CLASSES, UNSPECIFIED
 from entente.access.v1 import access_pb2
 
 JUSTIFICATION = "entente.common.v1.Justification"
+# Whoever may do this is asked about records, whether or not an answer holds one.
+RECORD_PERMISSIONS = frozenset({"REPORT_READ", "REPORT_WRITE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class MethodRule:
 
     Args:
         path: as gRPC names it, `/entente.report.v1.ReportService/GetReport`.
-        marked: its service keeps records with marks, so that its calls need a grant over mark sets.
+        marked: it is about records with marks, so that its calls need a grant over mark sets.
     """
 
     path: str
@@ -97,7 +99,7 @@ def _rule(service: ServiceDescriptor, method: MethodDescriptor, *, marked: bool)
         server_streaming=bool(method.server_streaming),
         request_type=GetMessageClass(method.input_type),
         response_type=GetMessageClass(method.output_type),
-        marked=marked,
+        marked=marked or permission in RECORD_PERMISSIONS,
     )
 
 

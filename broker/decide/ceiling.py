@@ -4,8 +4,9 @@ MUSTs, on every grant, in code that shares nothing with policies and condition t
 1. A portion with a list of recipients is visible to its originator and to those on the list; an empty list is nobody.
 2. A portion in compartments is visible to members of all of them, whoever they are.
 3. A portion that could identify a source is visible to its originator alone; so are the classes of `OWNER_CLASSES`.
-4. That a record exists is told beside its rows only where its originator asked for pointers, and within 2; that it was
-   looked for is told to its originator alone, and only where it asked for that.
+4. That a record exists is told beside its rows only where its originator asked for pointers, and within 2: by `reach`
+   to those alone whom 1 and 3 let have the portion itself, by `fallback` to others too. That it was looked for is told
+   to its originator alone, and only where it asked for that.
 5. How far a portion reaches is its originator's to say: with `reach` POINTER, SILENT or NONE it is nobody else's; with
    REDACTED nobody else gets a class in full that is not of `OPEN_CLASSES`.
 
@@ -32,11 +33,12 @@ class Ceiling:
         recipients = bitmaps.without("releasable_to") | bitmaps.having("releasable_to", agency)
         member = bitmaps.within("compartments", compartments)
         protected = bitmaps.having("sanitisation", SOURCE_PROTECTED)
+        theirs = recipients & ~protected
         self._far = bitmaps.having("reach", FAR)
         reaches = self._far | bitmaps.having("reach", REDACTED)
-        self.rows = (self.own | (recipients & ~protected & reaches)) & member
+        self.rows = (self.own | (theirs & reaches)) & member
         pointed, hushed = bitmaps.having("reach", "POINTER"), bitmaps.having("reach", "SILENT")
-        self.pointers = (bitmaps.having("fallback", "POINTER") & reaches | pointed) & member
+        self.pointers = (bitmaps.having("fallback", "POINTER") & (reaches | pointed) | (theirs & pointed)) & member
         self.silent = bitmaps.having("fallback", "SILENT") & (reaches | pointed) | hushed
 
     def of_class(self, name: str) -> int:

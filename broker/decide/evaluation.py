@@ -8,8 +8,8 @@ explained from the same trees that made it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from broker.decide.answers import ClassTrees, GrantAnswer
 from broker.decide.bundle import RuleText
@@ -24,13 +24,16 @@ ROWS = "ROWS"
 POINTERS = "POINTERS"
 ENVELOPE = "ENVELOPE"
 
-TREES_BYTES = 64 * 1024
+TREES_BYTES = 32 * 1024
 """About what one answer's trees take in memory, beside their bitmaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Bitmaps of one answer, up to a watermark, and what is needed to extend and to explain them."""
+    """Bitmaps of one answer, up to a watermark, and what is needed to extend and to explain them.
+
+    `lineage` stays the same when it is extended: what was found out of mark sets up to the watermark still holds.
+    """
 
     answer: GrantAnswer
     agency: str
@@ -41,19 +44,21 @@ class Evaluation:
     pointers: int = 0
     silent: int = 0
     classes: Mapping[str, ClassGrant] | None = None
+    lineage: object = field(default_factory=object, compare=False, repr=False)
 
     def extended(self, index: MarkSetIndex) -> Evaluation:
         """The same answer over all that the index holds."""
         if self.classes is not None and self.watermark == index.watermark:
             return self
-        new = index.since(self.watermark)
-        rows, pointers, silent, classes = self._evaluate(new)
-        if self.classes is not None:
-            shift = self.watermark + 1
-            rows = self.rows | rows << shift
-            pointers = self.pointers | pointers << shift
-            silent = self.silent | silent << shift
-            classes = {name: _joined(held, classes[name], shift) for name, held in self.classes.items()}
+        rows, pointers, silent, classes = self._evaluate(index.since(self.watermark))
+        if self.classes is None:
+            one = _sharing()
+            rows, pointers, silent = one(rows), one(pointers), one(silent)
+            classes = {name: ClassGrant(one(c.full), one(c.part), one(c.pseudonym)) for name, c in classes.items()}
+        else:
+            join = _joining(self.watermark + 1)
+            rows, pointers, silent = join(self.rows, rows), join(self.pointers, pointers), join(self.silent, silent)
+            classes = {name: _joined(held, classes[name], join) for name, held in self.classes.items()}
         return replace(self, watermark=index.watermark, rows=rows, pointers=pointers, silent=silent, classes=classes)
 
     def _evaluate(self, bitmaps: Bitmaps) -> tuple[int, int, int, dict[str, ClassGrant]]:
@@ -73,11 +78,30 @@ class Evaluation:
         return rows, pointers, silent, classes
 
     def weight(self) -> int:
-        """Bytes in memory, roughly."""
+        """Bytes in memory, roughly: each bitmap once, and once more for the form in which its bits are read."""
         held = (self.classes or {}).values()
         classes = (bits for one in held for bits in (one.full, one.part, one.pseudonym))
-        bitmaps = [self.rows, self.pointers, self.silent, *classes]
-        return TREES_BYTES + sum(map(sys.getsizeof, bitmaps))
+        bitmaps = {id(bits): bits for bits in (self.rows, self.pointers, self.silent, *classes)}
+        return TREES_BYTES + 2 * sum(map(sys.getsizeof, bitmaps.values()))
+
+
+def _sharing() -> Callable[[int], int]:
+    """Gives one object for all equal bitmaps: of the sixty of a grant about fifteen differ."""
+    seen: dict[int, int] = {}
+    return lambda bits: seen.setdefault(bits, bits)
+
+
+def _joining(shift: int) -> Callable[[int, int], int]:
+    """Joins bitmaps to those over mark sets from `shift` on. What was one object stays one, and itself without news."""
+    seen: dict[tuple[int, int], int] = {}
+
+    def join(held: int, new: int) -> int:
+        found = seen.get((id(held), new))
+        if found is None:
+            found = seen[id(held), new] = held | new << shift if new else held
+        return found
+
+    return join
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +131,12 @@ class Explainer:
         return refused or refusing_rule(mark_set, name, self.agency, self.compartments, full=full)
 
 
-def _joined(held: ClassGrant, new: ClassGrant, shift: int) -> ClassGrant:
-    return ClassGrant(
-        held.full | new.full << shift, held.part | new.part << shift, held.pseudonym | new.pseudonym << shift
-    )
+def _joined(held: ClassGrant, new: ClassGrant, join: Callable[[int, int], int]) -> ClassGrant:
+    return ClassGrant(join(held.full, new.full), join(held.part, new.part), join(held.pseudonym, new.pseudonym))
 
 
 def _wanted(trees: ClassTrees, *, full: bool) -> Tree:
-    """The tree that was to hold: a class without a coarser form is refused by what refuses it in full."""
-    return trees.full if full or trees.part == NOTHING else trees.part
+    """The tree that was to hold: what is withheld is refused by what refuses the least form that its class has."""
+    if full:
+        return trees.full
+    return next((tree for tree in (trees.pseudonym, trees.part) if tree != NOTHING), trees.full)

@@ -39,8 +39,6 @@ class Bitmaps:
         self.everything = 0
         self._scalars: dict[str, dict[str, int]] = {attr: {} for attr in SCALAR_ATTRS}
         self._members: dict[str, dict[str, int]] = {attr: {} for attr in SET_ATTRS}
-        # Per set mark, the sets that occur, whole: `subset` asks each once, and templates make them few.
-        self._sets: dict[str, dict[frozenset[str], int]] = {attr: {} for attr in SET_ATTRS}
         self._absent: dict[str, int] = dict.fromkeys(SET_ATTRS, 0)
 
     def extend(self, mark_sets: Sequence[NumberedMarkSet]) -> None:
@@ -57,7 +55,6 @@ class Bitmaps:
                 if found is None:
                     batch.note(self._absent, attr, number)
                     continue
-                batch.note(self._sets[attr], found, number)
                 for member in found:
                     batch.note(self._members[attr], member, number)
             batch.everything.append(number)
@@ -91,8 +88,7 @@ class Bitmaps:
         if leaf.op == ABSENT:
             return self._absent[leaf.attr]
         if leaf.op == "subset":
-            sets = self._sets[leaf.attr]
-            return _union(bits for found, bits in sets.items() if found <= leaf.values)
+            return self.within(leaf.attr, leaf.values)
         held = (self._scalars if leaf.op in SCALAR_OPS else self._members)[leaf.attr]
         return _union(held.get(value, 0) for value in leaf.values)
 
@@ -102,8 +98,9 @@ class Bitmaps:
         return held[attr].get(value, 0)
 
     def within(self, attr: str, values: frozenset[str]) -> int:
-        """The mark sets all of whose members are among these."""
-        return _union(bits for found, bits in self._sets[attr].items() if found <= values)
+        """The mark sets with a list all of whose members are among these: those with no member beside them."""
+        beside = _union(bits for member, bits in self._members[attr].items() if member not in values)
+        return self.everything & ~(self._absent[attr] | beside)
 
     def without(self, attr: str) -> int:
         """The mark sets that have no such list at all."""
@@ -115,8 +112,8 @@ class MarkSetIndex:
 
     def __init__(self) -> None:
         self.bitmaps = Bitmaps()
-        self._mark_sets: dict[int, MarkSet] = {}
-        self._order: list[int] = []
+        # The store numbers them without gaps, so the place is the number.
+        self._mark_sets: list[MarkSet | None] = []
         self._recent: Bitmaps | None = None
 
     @property
@@ -128,26 +125,23 @@ class MarkSetIndex:
         """Take in new mark sets. Raises ValueError unless their ids ascend above the watermark."""
         if mark_sets:
             self.bitmaps.extend(mark_sets)
-            self._mark_sets.update(mark_sets)
-            self._order.extend(number for number, _ in mark_sets)
+            for number, mark_set in mark_sets:
+                self._mark_sets.extend([None] * (number - len(self._mark_sets)))
+                self._mark_sets.append(mark_set)
             self._recent = None
 
     def mark_set(self, number: int) -> MarkSet | None:
         """One mark set."""
-        return self._mark_sets.get(number)
+        return self._mark_sets[number] if 0 <= number < len(self._mark_sets) else None
 
     def since(self, watermark: int) -> Bitmaps:
         """Bitmaps over the mark sets above a watermark; -1 gives all. The last answer is kept for the next caller."""
         if watermark < 0:
             return self.bitmaps
         if self._recent is None or self._recent.first != watermark + 1:
-            new: list[NumberedMarkSet] = []
-            for number in reversed(self._order):
-                if number <= watermark:
-                    break
-                new.append((number, self._mark_sets[number]))
+            new = enumerate(self._mark_sets[watermark + 1 :], watermark + 1)
             recent = Bitmaps(watermark + 1)
-            recent.extend(new[::-1])
+            recent.extend([(number, mark_set) for number, mark_set in new if mark_set is not None])
             self._recent = recent
         return self._recent
 

@@ -1,34 +1,32 @@
 """A real OPA server, asked over REST by one long-lived client.
 
 MUSTs:
-1. Plain HTTP only to this machine's own address; anything further by TLS, or a Unix socket.
-2. No retries in the client; our own deadline; a circuit breaker that refuses at once while OPA does not answer, and
-   tries again within 2 s.
-3. An answer counts only with a result (an undefined rule is HTTP 200 without one) and from exactly our bundle: OPA
+1. Our own deadline on every question; a circuit breaker that refuses at once while OPA does not answer, and tries again
+   within 2 s.
+2. An answer counts only with a result (an undefined rule is HTTP 200 without one) and from exactly our bundle: OPA
    names the revision of the bundle in each answer's provenance.
-4. Policies are never uploaded: the server is started with the bundle that `broker.decide.bundle` writes.
-
-A private CA for TLS is given to the whole process by `SSL_CERT_FILE`: the client takes it from nowhere else.
+3. Policies are never uploaded: OPA reads the bundle that the broker publishes, and proves its signature itself
+   (`publication.py`, docs/opa.md).
+What is taken in, and from whom, is `opa_client.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from dataclasses import dataclass
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
-import orjson
-from opa_client import AsyncOpaClient
 
 from broker.decide.breaker import Breaker
 from broker.decide.bundle import GRANT_ENTRY, METHOD_ENTRY, PolicyBundle
 from broker.decide.engine import EngineAnswer
+from broker.decide.opa_client import OpaAddress, OpaClient
 from broker.decide.probe import probe
 from broker.domain.clock import Clock
 from broker.domain.errors import UnavailableError
+
+__all__ = ["DEADLINE_S", "OpaAddress", "OpaEngine"]
 
 DEADLINE_S = 0.25
 """So that a refusal is with the caller within 300 ms."""
@@ -36,45 +34,9 @@ DEADLINE_S = 0.25
 CLIENT_GRACE_S = 0.05
 """The client's own timeout comes after ours: whichever stops the call, it stops."""
 
-DEFAULT_PORT = 8181
 
-
-@dataclass(frozen=True, slots=True)
-class OpaAddress:
-    """Where OPA listens: `http://127.0.0.1:8181`, `https://host:port` or `unix:///path/to/socket`.
-
-    `certificate` and `key` are files for mutual TLS.
-    """
-
-    url: str
-    certificate: str = ""
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme == "unix" and parts.path and not parts.netloc:
-            return
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError("OPA's address is http://127.0.0.1:PORT, https://HOST:PORT or unix:///PATH")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError("plain HTTP to OPA only on this machine's own address; use https or a Unix socket")
-
-
-class _Client(AsyncOpaClient):  # type: ignore[misc]  # the library has no types
-    """The library's client, over a Unix socket where there is one."""
-
-    def __init__(self, socket: str, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._socket = socket
-
-    async def _init_session(self) -> None:
-        if not self._socket:
-            await super()._init_session()
-            return
-        self._connector = aiohttp.UnixConnector(self._socket)
-        self._session = aiohttp.ClientSession(
-            connector=self._connector, timeout=aiohttp.ClientTimeout(total=self.timeout)
-        )
+# It goes onto the ledger: a UUID from OPA, and from whatever answers in its place nothing longer.
+_DECISION_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
 
 class OpaEngine:
@@ -89,7 +51,7 @@ class OpaEngine:
         self._bundle = bundle
         self._address = address
         self._breaker = Breaker(clock)
-        self._client: Any = None
+        self._client: OpaClient | None = None
 
     @property
     def bundle(self) -> str:
@@ -98,8 +60,11 @@ class OpaEngine:
     async def start(self) -> None:
         """Connect, check the revision and evaluate both entry points. Raises UnavailableError."""
         if self._client is None:
-            client = _client(self._address, self._deadline_s + CLIENT_GRACE_S)
-            await client.__aenter__()
+            try:
+                client = OpaClient(self._address, self._deadline_s + CLIENT_GRACE_S)
+                await client.__aenter__()
+            except (OSError, ValueError) as failure:  # a certificate that cannot be read, above all
+                raise _unavailable(f"{type(failure).__name__}: {failure}") from None
             self._client = client
         await probe(self, self._bundle)
 
@@ -108,6 +73,17 @@ class OpaEngine:
         if client is not None:
             await client.__aexit__(None, None, None)
 
+    async def complaint(self) -> str:
+        """What OPA's own health check says is wrong with its bundles; empty where nothing is, or it cannot be asked."""
+        if self._client is None:
+            return ""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                loaded = await self._client.bundles_loaded()
+        except (OSError, TimeoutError, aiohttp.ClientError):
+            return ""
+        return "" if loaded else "OPA could not load the bundle that it was last given; see its log"
+
     async def method(self, question: bytes) -> EngineAnswer:
         return await self._ask(METHOD_ENTRY, question)
 
@@ -115,16 +91,15 @@ class OpaEngine:
         return await self._ask(GRANT_ENTRY, question)
 
     async def _ask(self, entry: str, question: bytes) -> EngineAnswer:
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise _unavailable("the engine is not started")
         if not self._breaker.lets_through():
             raise _unavailable("OPA has not answered; asked again shortly")
         answered = False
         try:
             async with asyncio.timeout(self._deadline_s):
-                document = await self._client.query_rule(
-                    orjson.loads(question), entry, query_params={"provenance": "true"}
-                )
+                document = await client.ask(entry, question)
             answered = True
         except asyncio.CancelledError:
             raise
@@ -139,32 +114,9 @@ class OpaEngine:
             raise _unavailable("OPA has no such rule, or it is undefined")
         if _revisions(document) != {self.bundle}:
             raise _unavailable(f"OPA answers from another bundle than {self.bundle}")
-        decision_id = document.get("decision_id", "")
-        return EngineAnswer(document["result"], decision_id if isinstance(decision_id, str) else "")
-
-
-def _client(address: OpaAddress, timeout_s: float) -> _Client:
-    parts = urlsplit(address.url)
-    return _Client(
-        parts.path if parts.scheme == "unix" else "",
-        host=_bracketed(parts.hostname or "localhost"),
-        port=parts.port or DEFAULT_PORT,
-        ssl=parts.scheme == "https",
-        cert=(address.certificate, address.key) if address.certificate else None,
-        retries=0,
-        timeout=timeout_s,
-    )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        decision_id = document.get("decision_id")
+        known = isinstance(decision_id, str) and _DECISION_ID.fullmatch(decision_id)
+        return EngineAnswer(document["result"], str(decision_id) if known else "")
 
 
 def _revisions(document: dict[Any, Any]) -> set[object]:
@@ -172,7 +124,9 @@ def _revisions(document: dict[Any, Any]) -> set[object]:
     bundles = provenance.get("bundles") if isinstance(provenance, dict) else None
     if not isinstance(bundles, dict):
         return set()
-    return {bundle.get("revision") if isinstance(bundle, dict) else None for bundle in bundles.values()}
+    found = [bundle.get("revision") if isinstance(bundle, dict) else None for bundle in bundles.values()]
+    # A revision that is no text is none: a list in its place could not even be compared.
+    return {one if isinstance(one, str) else None for one in found}
 
 
 def _unavailable(detail: str) -> UnavailableError:

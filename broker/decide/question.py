@@ -70,6 +70,17 @@ def grant_question(situation: Situation, now_us: int) -> bytes:
     )
 
 
+def counted(situation: Situation, now_us: int) -> tuple[Agreement, ...]:
+    """The agreements that what is decided now can rest on: in force, for this purpose, on the legal basis stated."""
+    return tuple(
+        agreement
+        for agreement in situation.facts.agreements
+        if _counts(agreement, situation.facts.agency.name, now_us)
+        and situation.purpose in agreement.purposes
+        and (not agreement.legal_bases or situation.legal_basis in agreement.legal_bases)
+    )
+
+
 def valid_until_us(agreements: Iterable[Agreement], now_us: int) -> int:
     """The next moment at which an agreement begins or ends, exclusive end of what is decided now."""
     boundaries = [moment for agreement in agreements for moment in (agreement.valid_from_us, agreement.valid_until_us)]

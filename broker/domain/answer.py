@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from broker.domain.caller import Caller
 from broker.domain.exchange import Exchange, Justification
 from broker.domain.grant import Grant
+from broker.domain.hit import Looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class StoredItem:
         wrapper: serialised fields of the message around the disclosed record, where there is one (`ReportChange.kind`).
         as_pointer: release only that the originator holds it.
         originator: whose record it is, so that its owner's auditor finds the entry.
+        contact: of a pointer, how to reach the originator, as the directory says.
     """
 
     record_id: str
@@ -32,6 +34,7 @@ class StoredItem:
     wrapper: bytes = b""
     as_pointer: bool = False
     originator: str = ""
+    contact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,14 @@ class Answer:
         items: what goes into the response's one field of disclosed records, in order.
         touched: (record id, version) that the call wrote, for the audit entry.
         detail: what else was done, for the audit entry's sealed part alone.
+        looks: of a call that looks for records, what it hit silently; for the sealed part alone, too.
     """
 
     envelope: bytes = b""
     items: tuple[StoredItem, ...] = ()
     touched: tuple[tuple[str, int], ...] = ()
     detail: Mapping[str, str] = field(default_factory=dict)
+    looks: Looks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@
 
 from __future__ import annotations
 
+from broker.domain.exchange import Refusal
+from broker.domain.hit import Looks
+
 
 class BrokerError(Exception):
     """A refusal with a public reason.
@@ -46,11 +49,35 @@ class IdentityError(BrokerError):
 
 
 class DecisionError(BrokerError):
-    """Policy refuses this caller, method or purpose."""
+    """Policy refuses this caller, method or purpose. `refusal`: by which rule, where one did."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        detail: str = "",
+        fields: tuple[tuple[str, str], ...] = (),
+        refusal: Refusal | None = None,
+    ) -> None:
+        super().__init__(reason, message, detail=detail, fields=fields)
+        self.refusal = refusal
 
 
 class HiddenError(DecisionError):
-    """Hidden or missing: the two are one answer."""
+    """Hidden or missing: the two are one answer. `looks`: what was hit silently, for the entry's sealed part alone."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        detail: str = "",
+        fields: tuple[tuple[str, str], ...] = (),
+        looks: Looks | None = None,
+    ) -> None:
+        super().__init__(reason, message, detail=detail, fields=fields)
+        self.looks = looks
 
 
 class RequestError(BrokerError):
@@ -94,4 +121,11 @@ class DeadlineError(BrokerError):
 
 
 class UnavailableError(BrokerError):
-    """Policy, ledger or store cannot answer; nothing was released."""
+    """Policy, ledger or store cannot answer; nothing was released.
+
+    `retry_after_s`: when it may; 0 where nobody knows.
+    """
+
+    def __init__(self, reason: str, message: str, *, detail: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(reason, message, detail=detail)
+        self.retry_after_s = retry_after_s

@@ -56,6 +56,15 @@ class PolicyReference:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """What policy refused a call by: the rule, and the decision with its canonical input, which is to be sealed."""
+
+    rule: str
+    policy: PolicyReference
+    policy_input: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Withheld:
     """A schema path that was not released, with the rule that withheld it.
 

@@ -75,3 +75,22 @@ def looser_than(container: MarkSet, portion: MarkSet) -> tuple[str, ...]:
     if REACH_ORDER.index(portion.reach) < REACH_ORDER.index(container.reach):
         found.append("reach")
     return tuple(found)
+
+
+def points(marks: MarkSet) -> bool:
+    """Whether the originator lets others be told that it holds something."""
+    return "POINTER" in (marks.fallback, marks.reach)
+
+
+def listens(marks: MarkSet) -> bool:
+    """Whether the originator wants to be told who looked, and the others nothing."""
+    return "SILENT" in (marks.fallback, marks.reach)
+
+
+def adds_nothing(container: MarkSet, portion: MarkSet) -> bool:
+    """Whether a portion (after `inherit`) asks for nothing that its container does not ask for already."""
+    if portion.fallback not in ("", container.fallback):
+        return False
+    if portion.sanitisation == "SOURCE_PROTECTED" != container.sanitisation:
+        return False
+    return replace(portion, fallback=container.fallback, sanitisation=container.sanitisation) == container

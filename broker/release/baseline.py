@@ -22,7 +22,7 @@ COMMAND = "python -m broker.release.classes --baseline proto/classes.json --writ
 
 
 def snapshot(files: Iterable[FileDescriptor]) -> Sections:
-    """The present schema: messages (value, portion, plain), fields (class and coarser form), methods (rule)."""
+    """The present schema: messages (value, portion, plain), fields (class, other forms), methods (rule)."""
     files = tuple(files)
     released = released_messages(files)
     messages: dict[str, str] = {}
@@ -33,7 +33,8 @@ def snapshot(files: Iterable[FileDescriptor]) -> Sections:
         for rule in field_rules(message):
             held = "-" if kind == "value" else rule.field_class
             coarser = "-" if rule.generalisation == "UNSPECIFIED" else rule.generalisation
-            fields[rule.descriptor.full_name] = f"{held} {coarser}"
+            named = f" pseudonym {rule.pseudonym}" if rule.pseudonym else ""
+            fields[rule.descriptor.full_name] = f"{held} {coarser}{named}"
     methods = {method.full_name: _rule(method) for method in methods_of(files)}
     return {"messages": messages, "fields": fields, "methods": methods}
 

@@ -3,7 +3,8 @@
 MUSTs:
 1. A view is served only under the same record, version, decisions (`decisions.py`, MUST 1) and payload; the payload is
    compared byte for byte, so that a key that was used twice is harmless.
-2. Memory is bounded in bytes; the least recently used goes first. What is larger than the whole is not kept.
+2. A view that holds pseudonyms is served only to the recipient and for the case that they were made for.
+3. Memory is bounded in bytes; the least recently used goes first. What is larger than the whole is not kept.
 
 For one event loop: it takes no lock.
 """
@@ -13,12 +14,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from broker.release.pseudonyms import Scope
 from broker.release.shapes import Keys, Shape
 
 # What an entry costs beside its bytes: key, objects, two dictionary slots.
 OVERHEAD_BYTES = 600
 
-Key = tuple[str, int, int]
+# Record id, version, number of the vector of decisions; for whom, where a pseudonym is among what is released; and on
+# what terms, as they are written into it.
+Key = tuple[str, int, int, Scope | None, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class ReleasedView:
 
 
 class ViewCache:
-    """At most `capacity` bytes of released views, by (record id, version, number of the vector of decisions)."""
+    """At most `capacity` bytes of released views, by their `Key`."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 0:

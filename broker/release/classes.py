@@ -41,13 +41,15 @@ class FieldRule:
     """What a field says about itself.
 
     `kind` is one of SCALAR, ENUM, VALUE, PORTION, MESSAGE; `oneof` names the oneof that it is a member of, or is empty
-    (the one that the compiler makes for `optional` does not count).
+    (the one that the compiler makes for `optional` does not count). `pseudonym` is the kind of value that a pseudonym
+    may stand for, or empty.
     """
 
     descriptor: FieldDescriptor
     name: str
     field_class: str
     generalisation: str
+    pseudonym: str
     kind: str
     repeated: bool
     oneof: str
@@ -84,6 +86,7 @@ def _rule(field: FieldDescriptor) -> FieldRule:
         name=field.name,
         field_class=_short(access_pb2.FieldClass, options[access_pb2.field_class], "FIELD_CLASS_"),
         generalisation=_short(access_pb2.Generalisation, options[access_pb2.generalisation], "GENERALISATION_"),
+        pseudonym=_pseudonym(options[access_pb2.pseudonym]),
         kind=_kind(field),
         repeated=field.is_repeated,
         oneof=_oneof(field),
@@ -93,6 +96,11 @@ def _rule(field: FieldDescriptor) -> FieldRule:
 def _short(enum: type[access_pb2.FieldClass] | type[access_pb2.Generalisation], number: int, prefix: str) -> str:
     known = enum.DESCRIPTOR.values_by_number.get(number)
     return UNCLASSED if known is None else known.name.removeprefix(prefix)
+
+
+def _pseudonym(number: int) -> str:
+    known = access_pb2.PseudonymKind.DESCRIPTOR.values_by_number.get(number)
+    return "" if known is None or number == 0 else known.name.removeprefix("PSEUDONYM_KIND_")
 
 
 def _kind(field: FieldDescriptor) -> str:

@@ -7,7 +7,7 @@ MUSTs:
    portions alone and overrides there what is said of the path in general; a portion is never looser than that.
 3. The level is FULL only when nothing is withheld or generalised.
 
-A KEEP field that is granted in part is released as it is, so it counts as released.
+A KEEP field that is granted in part is released as it is, so it counts as released. A pseudonym counts as generalised.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from broker.domain.exchange import DisclosureGroup, Transformed, Withheld
-from broker.domain.grant import FULL, PART, WITHHELD, View
+from broker.domain.grant import FULL, PART, PSEUDONYM, WITHHELD
 from broker.release.classes import KEEP, VALUE, FieldRule
 from broker.release.decisions import NO_GRANT, Decision
 from broker.release.errors import ReleaseError
@@ -26,6 +26,9 @@ from broker.release.records import Leaf, RecordType
 from entente.access.v1 import access_pb2
 from entente.common.v1 import exchange_pb2
 
+# The form of a pseudonym, on the wire and in the ledger.
+NAMED = "PSEUDONYM"
+TRANSFORMED = frozenset((PART, PSEUDONYM))
 LEVEL_FULL, LEVEL_REDACTED, LEVEL_POINTER = "full", "redacted", "pointer"
 POINTER_RULE = "pointer"
 POINTER_REASON = "ORIGINATOR_ONLY"
@@ -34,7 +37,7 @@ _IN_POINTER = frozenset(("header.record_id", "header.originator"))
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of one schema path: released FULL, in PART (`form` says how) or WITHHELD, and by which rule."""
+    """What becomes of one schema path: released FULL, in PART or as a PSEUDONYM (`form` says how), or WITHHELD."""
 
     leaf: Leaf
     how: str
@@ -76,11 +79,15 @@ def _verdict(leaf: Leaf, how: str, decision: Decision) -> Verdict:
     if how == FULL:
         return Verdict(leaf, how, "", "", "")
     rule, reason = decision.refusals.get(leaf.rule.field_class, NO_GRANT)
-    return Verdict(leaf, how, _form(leaf.rule) if how == PART else "", rule, reason)
+    return Verdict(leaf, how, _form(leaf.rule, how), rule, reason)
 
 
-def _form(rule: FieldRule) -> str:
+def _form(rule: FieldRule, how: str) -> str:
     """A value keeps the coarse ones of its parts."""
+    if how == PSEUDONYM:
+        return NAMED
+    if how != PART:
+        return ""
     return KEEP if rule.kind == VALUE else rule.generalisation
 
 
@@ -88,7 +95,7 @@ def outlook(record: RecordType, decision: Decision) -> Outlook:
     """The disclosure when this decision holds for the record and all its portions."""
     found = verdicts(record, decision)
     level = LEVEL_FULL if all(verdict.how == FULL for verdict in found) else LEVEL_REDACTED
-    return Outlook(level, plan_name(record, decision.view), found)
+    return Outlook(level, plan_name(record, found), found)
 
 
 def pointer_outlook(record: RecordType) -> Outlook:
@@ -105,9 +112,9 @@ def pointer_outlook(record: RecordType) -> Outlook:
     return Outlook(LEVEL_POINTER, f"{record.message.full_name}/{LEVEL_POINTER}", found)
 
 
-def plan_name(record: RecordType, view: View) -> str:
-    """A name that depends on record type and view alone, so that it means the same on every broker."""
-    digest = hashlib.sha256(repr(view.levels).encode()).hexdigest()
+def plan_name(record: RecordType, found: tuple[Verdict, ...]) -> str:
+    """A name of what becomes of each path and of nothing else, so that it means the same on every broker."""
+    digest = hashlib.sha256(repr([(one.leaf.path, one.how) for one in found]).encode()).hexdigest()
     return f"{record.message.full_name}/{digest[:16]}"
 
 
@@ -123,7 +130,7 @@ def disclosure(level: str, entries: Entries) -> bytes:
                 reason=_reason(verdict.reason),
                 portions=keys,
             )
-        elif verdict.how == PART:
+        elif verdict.how in TRANSFORMED:
             form = access_pb2.Generalisation.Value(f"GENERALISATION_{verdict.form}")
             message.generalised.add(path=verdict.leaf.path, generalisation=form, rule=verdict.rule, portions=keys)
     return message.SerializeToString()
@@ -148,5 +155,7 @@ def group(level: str, general: Outlook, entries: Entries, records: tuple[tuple[s
             for one, keys in entries
             if one.how == WITHHELD
         ),
-        transformed=tuple(Transformed(one.leaf.path, one.form, keys) for one, keys in entries if one.how == PART),
+        transformed=tuple(
+            Transformed(one.leaf.path, one.form, keys) for one, keys in entries if one.how in TRANSFORMED
+        ),
     )

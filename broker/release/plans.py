@@ -4,10 +4,13 @@ MUSTs:
 1. Only fields that the plan names are read, and only known values are written: unknown fields and unknown enum numbers
    do not survive, at any depth, in values neither. No message is ever copied, merged or cleared.
 2. ENVELOPE is always released. Of the other classes FULL releases, PART gives the field's coarser form (a scalar
-   without one is withheld), everything else withholds. A class that the view does not name is withheld.
+   without one is withheld), PSEUDONYM a pseudonym (a field without one is withheld, a value message too), everything
+   else withholds. A class that the view does not name is withheld.
 3. A submessage of which something is withheld is present only if something released is in it, so that its presence
    tells nothing; the member of a oneof is present for itself, for its class releases that.
 4. Portions and receipts are never released by a plan: the projector decides each portion, the ledger makes the receipt.
+
+A plan is made of schema and view alone; for whom pseudonyms are made is given to it at each projection.
 
 Plans are Python source, generated from descriptors and compiled once: about 0.3 us a field.
 For one event loop: it takes no lock.
@@ -24,7 +27,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from broker.domain.grant import FULL, PART, WITHHELD, View
+from broker.domain.grant import FULL, PART, PSEUDONYM, WITHHELD, View
 from broker.release.classes import (
     ENUM,
     ENVELOPE,
@@ -33,6 +36,7 @@ from broker.release.classes import (
     NO_COARSER_FORM,
     PORTION,
     RECEIPT,
+    SCALAR,
     UNCLASSED,
     VALUE,
     FieldRule,
@@ -41,10 +45,14 @@ from broker.release.classes import (
     is_value,
 )
 from broker.release.errors import SchemaError
-from broker.release.transforms import FORMS, fits
+from broker.release.pseudonyms import Namer
+from broker.release.transforms import FORMS, fits, nameable
 
-Project = Callable[[Message, Message], None]
+Project = Callable[[Message, Message, Namer | None], None]
 Levels = tuple[tuple[str, str], ...]
+
+# In the levels of a value message: the class of the field that holds it.
+OF_HOLDER = ""
 
 # Far more than policies make (about 170); a policy that makes more costs compiling, not memory.
 _MOST_PLANS = 4096
@@ -54,7 +62,8 @@ _MOST_PLANS = 4096
 class Plan:
     """How one message type is released under one view.
 
-    `number` is unique in this process and never used again. `project(source, fresh)` fills a fresh message.
+    `number` is unique in this process and never used again. `project(source, fresh, namer)` fills a fresh message; the
+    namer makes the pseudonyms, None where the view has none.
     `whole`: nothing of it is withheld or coarser; `empty`: nothing of it is released. `source` is the function's text.
     """
 
@@ -68,7 +77,7 @@ class Plan:
 
 
 def treatment(rule: FieldRule, levels: Mapping[str, str]) -> str:
-    """How a field is released: FULL, PART or WITHHELD. The one place that says what a class and a level mean."""
+    """How a field is released: FULL, PART, PSEUDONYM or WITHHELD. The one place that says what a level means."""
     if rule.field_class == ENVELOPE:
         return FULL
     if rule.field_class == UNCLASSED:
@@ -76,6 +85,8 @@ def treatment(rule: FieldRule, levels: Mapping[str, str]) -> str:
     level = levels.get(rule.field_class, WITHHELD)
     if level == PART:
         return _in_part(rule)
+    if level == PSEUDONYM:
+        return PSEUDONYM if rule.pseudonym and rule.kind == SCALAR else WITHHELD
     return FULL if level == FULL else WITHHELD
 
 
@@ -85,6 +96,12 @@ def _in_part(rule: FieldRule) -> str:
     if rule.kind in (MESSAGE, PORTION) or rule.generalisation == NO_COARSER_FORM:
         return WITHHELD
     return FULL if rule.generalisation == KEEP else PART
+
+
+def _in_value(rule: FieldRule, held: Mapping[str, str]) -> str:
+    """A value's field, by the level of the field that holds the value."""
+    level = held.get(OF_HOLDER, WITHHELD)
+    return _in_part(rule) if level == PART else FULL if level == FULL else WITHHELD
 
 
 def restrict(view: View, message: Descriptor) -> Levels:
@@ -119,7 +136,7 @@ class Plans:
     def _compile(self, message: Descriptor, levels: Levels) -> Plan:
         held = dict(levels)
         if is_value(message):
-            treated = [(rule, _in_part(rule) if PART in held.values() else FULL) for rule in field_rules(message)]
+            treated = [(rule, _in_value(rule, held)) for rule in field_rules(message)]
         else:
             treated = [(rule, treatment(rule, held)) for rule in field_rules(message) if not _apart(rule)]
         writer = _Writer(message)
@@ -132,7 +149,7 @@ class Plans:
 
     def _inner(self, rule: FieldRule, how: str, levels: Levels) -> Plan | None:
         if rule.kind == VALUE:
-            return self._of(rule.message_type, (("", how),))
+            return self._of(rule.message_type, ((OF_HOLDER, how),))
         if rule.kind == MESSAGE:
             within = classes_within(rule.message_type)
             return self._of(rule.message_type, tuple(pair for pair in levels if pair[0] in within))
@@ -172,7 +189,7 @@ class _Writer:
         return self._complete and all(how == FULL for _, how in treated)
 
     def field(self, rule: FieldRule, how: str, inner: Plan | None) -> None:
-        """Add one field that is released (`how` is FULL or PART)."""
+        """Add one field that is released (`how` is FULL, PART or PSEUDONYM)."""
         name = rule.name
         if not name.isidentifier() or keyword.iskeyword(name):
             raise SchemaError(f"{rule.descriptor.full_name} needs a name that is no keyword")
@@ -198,25 +215,21 @@ class _Writer:
             yield f"c = d.{name}"
             if inner.whole or rule.oneof:
                 yield "c.SetInParent()"
-            yield f"{project}(s.{name}, c)"
+            yield f"{project}(s.{name}, c, n)"
         elif inner.whole:
-            yield f"for v in s.{name}: {project}(v, d.{name}.add())"
+            yield f"for v in s.{name}: {project}(v, d.{name}.add(), n)"
         else:
             fresh = f"T{inner.number}"
             self._names[fresh] = GetMessageClass(inner.message_type)
             yield f"for v in s.{name}:"
             yield f"    c = {fresh}()"
-            yield f"    {project}(v, c)"
+            yield f"    {project}(v, c, n)"
             yield f"    if c.ByteSize(): d.{name}.append(c)"
 
     def _scalar(self, rule: FieldRule, how: str) -> Iterator[str]:
-        name, form, known = rule.name, "", ""
-        if how == PART:
-            if not fits(rule.generalisation, rule.descriptor):
-                raise SchemaError(f"{rule.descriptor.full_name} has no form {rule.generalisation}")
-            form = f"g_{rule.generalisation}"
-            self._names[form] = FORMS[rule.generalisation]
-        elif rule.kind == ENUM and rule.descriptor.enum_type is not None:
+        name, known = rule.name, ""
+        form = self._form(rule, how)
+        if not form and rule.kind == ENUM and rule.descriptor.enum_type is not None:
             known = f"e_{name}"
             self._names[known] = frozenset(rule.descriptor.enum_type.values_by_number)
         if rule.repeated:
@@ -228,10 +241,24 @@ class _Writer:
         present = f"v or s.HasField({name!r})" if rule.descriptor.has_presence else "v"
         if form:
             yield f"if {present}:"
-            yield f"    v = {form}(v)"
+            yield f"    v = {form}v)"
             present = "v is not None"
         lead = "    " if form else ""
         yield f"{lead}if {f'v in {known} and ({present})' if known else present}: d.{name} = v"
+
+    def _form(self, rule: FieldRule, how: str) -> str:
+        """The call that makes the released form, up to its last argument; empty when the value is released as it is."""
+        if how == PSEUDONYM:
+            if not nameable(rule.descriptor):
+                raise SchemaError(f"{rule.descriptor.full_name} cannot hold a pseudonym")
+            return f"n({rule.pseudonym!r}, "
+        if how != PART:
+            return ""
+        if not fits(rule.generalisation, rule.descriptor):
+            raise SchemaError(f"{rule.descriptor.full_name} has no form {rule.generalisation}")
+        form = f"g_{rule.generalisation}"
+        self._names[form] = FORMS[rule.generalisation]
+        return f"{form}("
 
     @staticmethod
     def _repeated(name: str, form: str, known: str) -> Iterator[str]:
@@ -241,7 +268,7 @@ class _Writer:
             return
         yield "for v in r:"
         if form:
-            yield f"    v = {form}(v)"
+            yield f"    v = {form}v)"
         yield f"    if {f'v in {known}' if known else 'v is not None'}: d.{name}.append(v)"
 
     def compile(self, number: int) -> tuple[Project, str]:
@@ -249,7 +276,7 @@ class _Writer:
         lines = list(self._lines)
         for oneof, members in self._oneofs.items():
             lines += [f"k = s.WhichOneof({oneof!r})", *members]
-        text = "\n    ".join([f"def project(s, d):  # {self._message.full_name}", *(lines or ["pass"])])
+        text = "\n    ".join([f"def project(s, d, n):  # {self._message.full_name}", *(lines or ["pass"])])
         names: dict[str, Any] = dict(self._names)
         # The text is made of field names of our own descriptors alone, each checked to be an identifier.
         exec(compile(text, f"<plan {number} of {self._message.full_name}>", "exec"), names)  # noqa: S102

@@ -9,7 +9,9 @@ MUSTs:
    that is refused vanishes without a trace: not counted, not listed.
 3. A link is released only where both of its ends are.
 4. A payload that does not parse, is another record's, or has another number of portions than mark sets: ReleaseError.
-5. Items come from the store alone: an envelope or wrapper that holds a disclosed record is refused.
+5. A pseudonym is made for the scope that is given, and a view that holds one is kept for that scope alone.
+6. Items come from the store alone: an envelope or wrapper that holds a disclosed record is refused.
+7. Another agency's record says on what terms it was released (`terms`).
 
 It does not decide anything (`decide` made the grant), and does not make the receipt (field 15, `audit`).
 For one event loop: it takes no lock.
@@ -30,8 +32,10 @@ from broker.release.cache import ReleasedView, ViewCache
 from broker.release.decisions import Decision, Decisions, Vector
 from broker.release.errors import ReleaseError
 from broker.release.plans import Plans, Project
+from broker.release.pseudonyms import NOBODY, Namer, Pseudonyms, Scope
 from broker.release.records import RecordType, Slot, framed, item_slot
 from broker.release.shapes import Deviations, Keys, Shape, Shapes
+from broker.release.terms import TermsOf
 from entente.common.v1 import exchange_pb2, marks_pb2
 
 DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
@@ -47,17 +51,23 @@ class Released:
 
 
 class Releaser:
-    """The one way by which stored records reach a response. `cache_bytes` bounds the views that it keeps ready."""
+    """The one way by which stored records reach a response. `cache_bytes` bounds the views that it keeps ready.
 
-    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    Without `pseudonyms` a class that is granted as one is withheld.
+    """
+
+    def __init__(self, cache_bytes: int = DEFAULT_CACHE_BYTES, pseudonyms: Pseudonyms | None = None) -> None:
+        self.pseudonyms = pseudonyms
         self.plans = Plans()
         self.cache = ViewCache(cache_bytes)
         self._decisions = Decisions()
         self._shapes = Shapes()
         self._projects: dict[tuple[int, int], Project] = {}
 
-    def release(self, answer: Answer, response: type[Message], grant: Grant) -> Released:
+    def release(self, answer: Answer, response: type[Message], grant: Grant, scope: Scope = NOBODY) -> Released:
         """The answer as a serialised `response` message, without its receipt, and its groups for the ledger.
+
+        `scope` says who receives it and for which case; without one nothing is released as a pseudonym.
 
         Raises:
             ReleaseError: the answer must not leave (see the MUSTs); a defect, INTERNAL to the caller.
@@ -68,10 +78,11 @@ class Releaser:
             return Released(envelope, ())
         if slot is None or (not slot.repeated and len(answer.items) > 1):
             raise ReleaseError(f"{response.DESCRIPTOR.full_name} has no place for {len(answer.items)} records")
+        terms = TermsOf(grant, scope.recipient, slot.record)
         parts: list[bytes] = []
         released: list[tuple[Shape, Keys, tuple[str, int]]] = []
         for item in answer.items:
-            view = self._pointer(slot, item, grant) if item.as_pointer else self._view(slot, item, grant)
+            view = self._pointer(slot, item, grant) if item.as_pointer else self._view(slot, item, grant, scope, terms)
             parts += (slot.outer_tag, view.framed if slot.wrapper is None else self._wrapped(slot, item, view, grant))
             # A pointer tells no version, and the receipt's salt would open the ledger's commitment to one.
             released.append((view.shape, view.keys, (item.record_id, 0 if item.as_pointer else item.version)))
@@ -89,7 +100,7 @@ class Releaser:
             raise ReleaseError(f"{kind.DESCRIPTOR.full_name}.{slot} is filled by the release stage alone")
         view = View(tuple((name, FULL) for name in sorted(grant.answer_classes)))
         fresh = kind()
-        self.plans.plan(_type_of(kind), view).project(source, fresh)
+        self.plans.plan(_type_of(kind), view).project(source, fresh, None)
         return fresh.SerializeToString()
 
     def _wrapped(self, slot: Slot, item: StoredItem, view: ReleasedView, grant: Grant) -> bytes:
@@ -97,12 +108,16 @@ class Releaser:
         around = self._envelope(slot.wrapper, item.wrapper, slot.wrapped_field, grant)
         return framed(around + slot.inner_tag + view.framed)
 
-    def _view(self, slot: Slot, item: StoredItem, grant: Grant) -> ReleasedView:
-        vector = self._decisions.vector(grant, slot.record, item.mark_set, item.portion_mark_sets)
-        key = (item.record_id, item.version, vector.number)
+    def _view(self, slot: Slot, item: StoredItem, grant: Grant, scope: Scope, terms: TermsOf) -> ReleasedView:
+        names = self.pseudonyms if scope.stated else None
+        vector = self._decisions.vector(
+            grant, slot.record, item.mark_set, item.portion_mark_sets, case_stated=names is not None
+        )
+        told = terms.of(item.originator)
+        key = (item.record_id, item.version, vector.number, scope if vector.named else None, told)
         view = self.cache.get(key, item.payload)
         if view is None:
-            view = self._project(slot, item, vector)
+            view = self._project(slot, item, vector, names.namer(scope) if names and vector.named else None, told)
             self.cache.put(key, view)
         return view
 
@@ -114,28 +129,32 @@ class Releaser:
         pointer = exchange_pb2.Pointer(record_id=item.record_id, originator=header.originator)
         if header.marks.HasField("tlp") and header.marks.tlp in marks_pb2.Tlp.values():
             pointer.tlp = header.marks.tlp
+        if item.contact:
+            pointer.contact = item.contact
         shape = self._shapes.pointer(slot.record)
         return self._disclosed(slot.pointer_tag, pointer, slot, item, shape, ())
 
-    def _project(self, slot: Slot, item: StoredItem, vector: Vector) -> ReleasedView:
+    def _project(self, slot: Slot, item: StoredItem, vector: Vector, namer: Namer | None, terms: bytes) -> ReleasedView:
         record = slot.record
         source = _record(record, item)
         lists = [getattr(source, rule.name) for rule in record.portions]
         if sum(map(len, lists)) != len(vector.portions):
             raise ReleaseError(f"record {item.record_id}: portions and their mark sets differ in number")
         fresh = record.make()
-        self._project_of(record, -1, vector.container)(source, fresh)
+        self._project_of(record, -1, vector.container)(source, fresh, namer)
         shown = _shown(record, lists, vector)
         deviating: dict[tuple[int, int], tuple[Deviations, list[str]]] = {}
         for index, portion, decision in shown:
-            self._project_of(record, index, decision)(portion, getattr(fresh, record.portions[index].name).add())
+            place = getattr(fresh, record.portions[index].name).add()
+            self._project_of(record, index, decision)(portion, place, namer)
             if decision is not vector.container:
                 own = self._shapes.deviations(record, vector.container, index, decision)
                 if own:
                     deviating.setdefault((index, decision.number), (own, []))[1].append(portion.key)
         ordered = [deviating[kind] for kind in sorted(deviating)]
         shape = self._shapes.shape(record, vector.container, (own for own, _ in ordered))
-        return self._disclosed(slot.record_tag, fresh, slot, item, shape, tuple(tuple(keys) for _, keys in ordered))
+        keys = tuple(tuple(own) for _, own in ordered)
+        return self._disclosed(slot.record_tag, fresh, slot, item, shape, keys, terms)
 
     def _project_of(self, record: RecordType, index: int, decision: Decision) -> Project:
         """The compiled plan of a portion field (-1: the record itself) under a decision."""
@@ -150,9 +169,11 @@ class Releaser:
 
     @staticmethod
     def _disclosed(
-        tag: bytes, content: Message, slot: Slot, item: StoredItem, shape: Shape, keys: Keys
+        tag: bytes, content: Message, slot: Slot, item: StoredItem, shape: Shape, keys: Keys, terms: bytes = b""
     ) -> ReleasedView:
-        body = b"".join((tag, framed(content.SerializeToString()), slot.disclosure_tag, framed(shape.message(keys))))
+        # One serialised message after the other is both of them together (protobuf encoding, "Last One Wins").
+        disclosure = framed(shape.message(keys) + terms)
+        body = b"".join((tag, framed(content.SerializeToString()), slot.disclosure_tag, disclosure))
         return ReleasedView(item.payload, framed(body), shape, keys)
 
 

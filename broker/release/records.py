@@ -53,6 +53,11 @@ class RecordType:
     entities: int
     links: int
 
+    @property
+    def named_classes(self) -> frozenset[str]:
+        """The classes of which some field can be released as a pseudonym."""
+        return frozenset(leaf.rule.field_class for leaf in self.leaves if leaf.rule.pseudonym)
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:

@@ -7,6 +7,8 @@ MUSTs of the schema (architecture, rules 5, 6 and 9):
 4. Every response ends with `receipt` as field 15, and no other field of it is numbered above 14.
 5. Portions lie directly in their record, repeated and keyed; a message inside one is a frame (ENVELOPE) or a value.
 6. Every method has a rule.
+7. A pseudonym stands in a text of its own with a class: never in a value message. A kind of value is of one class, so
+   that no pseudonym joins what two classes hold.
 
 Requests and the error package are never released, so their fields need no class; records inside requests do.
 """
@@ -48,6 +50,7 @@ def audit_schema(files: Iterable[FileDescriptor]) -> list[str]:
     for message in messages:
         if message.full_name in released:
             found += _classed(message)
+    found += _one_class_a_kind(message for message in messages if message.full_name in released)
     for method in methods_of(files):
         found += _method(method)
     return list(dict.fromkeys(found))
@@ -100,6 +103,7 @@ def _classed(message: Descriptor) -> Iterator[str]:
     for rule in field_rules(message):
         yield from _value_field(rule) if is_value(message) else _field(message, rule)
         yield from _generalised(rule)
+        yield from _named(message, rule)
     for oneof in message.oneofs:
         if len({rule.field_class for rule in field_rules(message) if rule.oneof == oneof.name}) > 1:
             yield f"{oneof.full_name}: the members of a oneof share a class; give them one"
@@ -133,6 +137,24 @@ def _generalised(rule: FieldRule) -> Iterator[str]:
         yield f"{rule.descriptor.full_name}: a message's coarser form is that of its own fields; move the option there"
     elif not transforms.fits(rule.generalisation, rule.descriptor):
         yield f"{rule.descriptor.full_name}: {rule.generalisation} does not fit the type of the field"
+
+
+def _named(message: Descriptor, rule: FieldRule) -> Iterator[str]:
+    if rule.pseudonym and (
+        is_value(message) or rule.field_class == ENVELOPE or not transforms.nameable(rule.descriptor)
+    ):
+        yield f"{rule.descriptor.full_name}: only a text with a class of its own can be released as a pseudonym"
+
+
+def _one_class_a_kind(messages: Iterable[Descriptor]) -> Iterator[str]:
+    classes: dict[str, FieldRule] = {}
+    for rule in (rule for message in messages for rule in field_rules(message) if rule.pseudonym):
+        first = classes.setdefault(rule.pseudonym, rule)
+        if first.field_class != rule.field_class:
+            yield (
+                f"{rule.descriptor.full_name}: pseudonyms of kind {rule.pseudonym} are of class {first.field_class} "
+                f"in {first.descriptor.full_name}; give this field a kind of its own"
+            )
 
 
 def _method(method: MethodDescriptor) -> Iterator[str]:

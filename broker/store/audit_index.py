@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Index,
@@ -31,10 +32,14 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
+    or_,
     select,
 )
+from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from broker.store.audit_rows import DecisionRow, EntryRow, IndexQuery, Projected
 from broker.store.prepared import Prepared, driver_of
 from broker.store.writer import refused
 
@@ -81,67 +86,48 @@ _outcomes = Table(
     Column("outcome", String, nullable=False),
     sqlite_with_rowid=False,
 )
+# Whose records an exchange hit silently, and which. Apart from the records that it touched: who looked must not find
+# them there.
+_hits = Table(
+    "hit",
+    _metadata,
+    Column("originator", String, primary_key=True),
+    Column("index", BigInteger, primary_key=True),
+    Column("blind", LargeBinary, primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("hit_record", _hits.c.blind)
+Index("hit_entry", _hits.c.index)
+# Equal decisions of policy, together: how many there are, and the newest entry of one, which holds the sealed input.
+_decisions = Table(
+    "decision",
+    _metadata,
+    *(Column(name, String, primary_key=True) for name in ("input_hash", "bundle", "method")),
+    Column("allowed", Boolean, primary_key=True),
+    Column("index", BigInteger, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("decision_time", _decisions.c.time_us)
 _EXACT = ("agency", "user", "method", "type", "outcome", "purpose", "reason", "exchange_id", "case_blind")
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
-    """One entry's searchable columns."""
-
-    index: int
-    time_us: int
-    type: str
-    phase: str
-    exchange_id: str
-    method: str
-    agency: str
-    user: str
-    purpose: str
-    outcome: str
-    status: str
-    reason: str
-    case_blind: bytes | None
-    bytes: int
-    duration_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Projected:
-    """One entry, its (record blind, version), the agencies that own those records, the (exchange, outcome) it
-    closes."""
-
-    row: EntryRow
-    records: tuple[tuple[bytes, int], ...] = ()
-    owners: tuple[str, ...] = ()
-    outcomes: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexQuery:
-    """Conditions that must all hold; None is no condition.
-
-    `scope`: entries by one of these agencies, or about records that one of them owns; None sees all, () nothing.
-    `start_us` inclusive, `end_us` exclusive.
-    """
-
-    scope: tuple[str, ...] | None = None
-    start_us: int | None = None
-    end_us: int | None = None
-    agency: str | None = None
-    user: str | None = None
-    method: str | None = None
-    type: str | None = None
-    outcome: str | None = None
-    purpose: str | None = None
-    reason: str | None = None
-    exchange_id: str | None = None
-    record_blind: bytes | None = None
-    case_blind: bytes | None = None
-
-
 # Fed for every exchange on the thread that readers share: as little Python for each row as can be.
-_ADD_ENTRY, _ADD_RECORD, _ADD_OWNER, _ADD_END = (
-    Prepared(insert(table)) for table in (_entries, _records, _owners, _outcomes)
+_ADD_ENTRY, _ADD_RECORD, _ADD_OWNER, _ADD_END, _ADD_HIT = (
+    Prepared(insert(table)) for table in (_entries, _records, _owners, _outcomes, _hits)
+)
+# One row for equal decisions, however many there are.
+_insert_decision = upsert(_decisions)
+_ADD_DECISION = Prepared(
+    _insert_decision.on_conflict_do_update(
+        index_elements=list(_decisions.primary_key.columns),
+        set_={
+            "index": _insert_decision.excluded["index"],
+            "time_us": _insert_decision.excluded.time_us,
+            "count": _decisions.c["count"] + _insert_decision.excluded["count"],
+        },
+    )
 )
 _ROW = attrgetter(*EntryRow.__dataclass_fields__)
 
@@ -152,6 +138,7 @@ class AuditIndex:
     def __init__(self, path: Path, *, feeds: bool = True) -> None:
         self._engine = create_engine(f"sqlite:///{path}" if feeds else f"sqlite:///file:{path}?mode=rw&uri=true")
         event.listen(self._engine, "connect", _configure)
+        self._has_hits = feeds
         if feeds:
             _metadata.create_all(self._engine)
 
@@ -166,7 +153,8 @@ class AuditIndex:
 
     def add(self, batch: Sequence[Projected]) -> None:
         """Add entries, contiguous with what is in, in one transaction."""
-        rows: dict[Prepared, list[tuple[object, ...]]] = {_ADD_ENTRY: [], _ADD_RECORD: [], _ADD_OWNER: [], _ADD_END: []}
+        statements = (_ADD_ENTRY, _ADD_RECORD, _ADD_OWNER, _ADD_END, _ADD_HIT, _ADD_DECISION)
+        rows: dict[Prepared, list[tuple[object, ...]]] = {statement: [] for statement in statements}
         for one in batch:
             index = one.row.index
             rows[_ADD_ENTRY].append(_ROW(one.row))
@@ -174,6 +162,9 @@ class AuditIndex:
             rows[_ADD_OWNER] += [(agency, index) for agency in set(one.owners)]
             # A stream's batches may end differently within one leaf: the last ending counts.
             rows[_ADD_END] += [(exchange_id, index, end) for exchange_id, end in dict(one.outcomes).items()]
+            rows[_ADD_HIT] += [(originator, index, blind) for originator, blind in set(one.hits)]
+            if one.decision is not None:
+                rows[_ADD_DECISION].append((*one.decision, index, one.row.time_us, 1))
         with self._engine.begin() as connection:
             driver = driver_of(connection)
             for statement, values in rows.items():
@@ -196,6 +187,11 @@ class AuditIndex:
     ) -> list[EntryRow]:
         """Rows beyond `cursor` (an index, exclusive) in the direction asked for, at most `limit`, of the first `size`
         entries."""
+        if not self._holds_hits():
+            # Fed by a broker that knew of none.
+            if query.hits_of is not None:
+                return []
+            query = replace(query, with_hits=False)
         statement = _conditions(select(_entries), query)
         index = _entries.c.index
         if size is not None:
@@ -205,6 +201,34 @@ class AuditIndex:
         statement = statement.order_by(index.desc() if newest_first else index).limit(limit)
         with self._reading() as connection:
             return [EntryRow(*row) for row in connection.execute(statement)]
+
+    def hitting(self, indexes: Sequence[int]) -> set[int]:
+        """Those of these entries that hit a record silently."""
+        if not indexes or not self._holds_hits():
+            return set()
+        statement = select(_hits.c.index).where(_hits.c.index.in_(indexes))
+        with self._reading() as connection:
+            return set(connection.execute(statement).scalars())
+
+    def _holds_hits(self) -> bool:
+        if not self._has_hits:
+            with self._reading() as connection:
+                self._has_hits = inspect(connection).has_table(_hits.name)
+        return self._has_hits
+
+    def decisions(self, since_us: int, most: int) -> list[DecisionRow]:
+        """Distinct decisions that were taken at or after a time, at most so many, those that were taken last first. Of
+        entries that were fed by a broker that kept none there are none."""
+        statement = (
+            select(_decisions)
+            .where(_decisions.c.time_us >= since_us)
+            .order_by(_decisions.c.time_us.desc(), *_decisions.primary_key.columns)
+            .limit(most)
+        )
+        with self._reading() as connection:
+            if not inspect(connection).has_table(_decisions.name):
+                return []
+            return [DecisionRow(*row) for row in connection.execute(statement)]
 
     def open_releases(self, before_us: int, limit: int = 1000) -> list[str]:
         """Exchanges begun before a time that released something, or meant to, and have no outcome since."""
@@ -261,8 +285,12 @@ def _conditions(statement: Select[Any], query: IndexQuery) -> Select[Any]:
     if query.end_us is not None:
         statement = statement.where(columns.time_us < query.end_us)
     if query.record_blind is not None:
-        touched = select(_records.c.index).where(_records.c.blind == query.record_blind)
-        statement = statement.where(columns.index.in_(touched))
+        touched = [columns.index.in_(select(_records.c.index).where(_records.c.blind == query.record_blind))]
+        if query.with_hits:
+            touched.append(columns.index.in_(select(_hits.c.index).where(_hits.c.blind == query.record_blind)))
+        statement = statement.where(or_(*touched))
+    if query.hits_of is not None:
+        statement = statement.where(columns.index.in_(select(_hits.c.index).where(_hits.c.originator == query.hits_of)))
     if query.scope is not None:
         owned = select(_owners.c.index).where(_owners.c.agency.in_(query.scope))
         statement = statement.where(columns.agency.in_(query.scope) | columns.index.in_(owned))

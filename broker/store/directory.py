@@ -8,7 +8,7 @@ worker learns of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import (
     Connection,
@@ -26,9 +26,10 @@ from sqlalchemy import (
 )
 
 from broker.domain.directory import Agency, AgencyFacts, Agreement, Appointment
+from broker.store import agreements as agreements_on_file
 from broker.store import registry
 from broker.store.prepared import Driver, Prepared, driver_of
-from broker.store.schema import agency, agreement, appointment, directory_revision
+from broker.store.schema import agency, appointment, directory_revision
 
 # The kind of the journal's row for a changed file; it belongs to no exchange.
 DIRECTORY_FILE = "DIRECTORY_FILE"
@@ -45,7 +46,6 @@ _LOADED_APPOINTMENTS = (
     .where(appointment.c.enrolled.is_(False))
     .order_by(appointment.c.agency, appointment.c.user, appointment.c.role)
 )
-_AGREEMENTS = select(agreement).order_by(agreement.c.agreement_id)
 
 _EXISTS = Prepared(select(agency.c.name).where(agency.c.name == bindparam("wanted")))
 _ADD_AGENCY = Prepared(insert(agency))
@@ -69,19 +69,28 @@ def load(
     agencies: Iterable[Agency],
     agreements: Iterable[Agreement],
     appointments: Iterable[Appointment] = (),
+    documents: Mapping[str, str] | None = None,
     time_us: int = 0,
 ) -> int:
-    """Replace what the operator's file says; returns the revision, which is a new one only if something differs."""
+    """Replace what the operator's file says; returns the revision, which is a new one only if something differs.
+
+    `documents`: agreement id -> what its parties signed.
+    """
+    signed = documents or {}
     wanted = (
         sorted((_agency_row(one) for one in agencies), key=lambda row: str(row["name"])),
-        sorted((_agreement_row(one) for one in agreements), key=lambda row: str(row["agreement_id"])),
         sorted((_appointment_row(one) for one in appointments), key=lambda row: tuple(map(str, row.values()))),
     )
-    if _loaded(connection) != wanted:
-        for table, rows in zip((agency, agreement, appointment), wanted, strict=True):
+    agreed = sorted(
+        (agreements_on_file.row_of(one, signed.get(one.agreement_id, "")) for one in agreements),
+        key=lambda row: str(row["agreement_id"]),
+    )
+    if _loaded(connection) != wanted or agreements_on_file.loaded(connection) != agreed:
+        for table, rows in zip((agency, appointment), wanted, strict=True):
             connection.execute(_drop(table, rows))
             if rows:
                 connection.execute(insert(table), rows)
+        agreements_on_file.replace_loaded(connection, agreed)
         driver = driver_of(connection)
         changed(driver)
         registry.add_change(driver, "", DIRECTORY_FILE, "", time_us)
@@ -140,7 +149,7 @@ def facts(connection: Connection, name: str) -> AgencyFacts | None:
     found = find(connection, name)
     if found is None:
         return None
-    ours = tuple(a for a in map(_agreement, connection.execute(_AGREEMENTS)) if name in a.parties)
+    ours = agreements_on_file.of_party(connection, name)
     held = frozenset((row.user, row.role) for row in connection.execute(_APPOINTMENTS, {"wanted": name}))
     return AgencyFacts(found, ours, revision(connection), held)
 
@@ -152,14 +161,12 @@ def _loaded(connection: Connection) -> tuple[list[dict[str, object]], ...]:
             {name: value for name, value in row._mapping.items() if name != "enrolled"}
             for row in connection.execute(rows)
         ]
-        for rows in (_LOADED_AGENCIES, _AGREEMENTS, _LOADED_APPOINTMENTS)
+        for rows in (_LOADED_AGENCIES, _LOADED_APPOINTMENTS)
     )
 
 
 def _drop(table: Table, wanted: list[dict[str, object]]) -> Delete:
     """All rows of the file, and those enrolled ones that the file now names."""
-    if table is agreement:
-        return delete(table)
     keys = tuple(column.name for column in table.primary_key)
     named = [tuple(str(row[key]) for key in keys) for row in wanted]
     same = tuple_(*(table.c[key] for key in keys)).in_(named) if len(keys) > 1 else table.c[keys[0]].in_(sum(named, ()))
@@ -193,28 +200,6 @@ def _agency(row: Row[tuple[str, ...]]) -> Agency:
         row.contact,
         _names(row.compartments),
         row.inspectorate,
-    )
-
-
-def _agreement_row(one: Agreement) -> dict[str, object]:
-    return {
-        "agreement_id": one.agreement_id,
-        "parties": json.dumps(sorted(one.parties)),
-        "purposes": json.dumps(sorted(one.purposes)),
-        "ceiling": one.ceiling,
-        "valid_from_us": one.valid_from_us,
-        "valid_until_us": one.valid_until_us,
-    }
-
-
-def _agreement(row: Row[tuple[str, ...]]) -> Agreement:
-    return Agreement(
-        row.agreement_id,
-        _names(row.parties),
-        _names(row.purposes),
-        row.ceiling,
-        row.valid_from_us,
-        row.valid_until_us,
     )
 
 

@@ -27,6 +27,19 @@ class IndexedWord:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexedBeside:
+    """A value or word of a record whose originator tells others something beside its rows (`store.beside`).
+
+    `term`: kind and normal form. `pointed`: a search for it may be answered with a pointer to the record.
+    """
+
+    term: str
+    portion: int
+    container: int
+    pointed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NewVersion:
     """A version to be added. `version` 1 makes the record; every other one takes the place of the one before it.
 
@@ -48,6 +61,7 @@ class NewVersion:
     references: tuple[tuple[str, str], ...] = ()
     values: tuple[IndexedValue, ...] = ()
     words: tuple[IndexedWord, ...] = ()
+    beside: tuple[IndexedBeside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,29 +9,23 @@ from sqlalchemy import func, select
 
 from broker.domain.caller import Caller
 from broker.domain.grant import Grant, StaleGrantError
-from broker.store import registry
+from broker.store import policies, registry
 from broker.store.prepared import Driver, Prepared
 from broker.store.schema import directory_revision, mark_set
 
-# What a grant was decided on: (the directory's revision, the highest mark-set id).
+# What a grant was decided on: (the directory's revision, the policy's epoch, the highest mark-set id).
 STATE = (
     select(directory_revision.c.revision).scalar_subquery().label("revision"),
+    policies.EPOCH.label("epoch"),
     select(func.coalesce(func.max(mark_set.c.id), 0)).scalar_subquery().label("highest"),
 )
 _STATE = Prepared(select(*STATE))
 
 
 def require_fresh(driver: Driver, grant: Grant) -> None:
-    """Raises StaleGrantError unless the directory and the mark sets are those that the grant was decided on."""
+    """Raises StaleGrantError unless directory, policy and mark sets are those that the grant was decided on."""
     row = _STATE.first(driver, {})
     if row is None or not is_fresh(grant, *row):
-        raise StaleGrantError
-
-
-def require_same_directory(driver: Driver, grant: Grant) -> None:
-    """The same for what rests on no mark set: who holds an office, above all. Raises StaleGrantError."""
-    row = _STATE.first(driver, {})
-    if row is None or row[0] != grant.data_revision:
         raise StaleGrantError
 
 
@@ -43,12 +37,13 @@ def require_not_revoked(driver: Driver, caller: Caller) -> None:
 
 
 def require_current(driver: Driver, grant: Grant) -> None:
-    """For what has no marks: raises StaleGrantError unless the directory is the one that the grant was decided on."""
+    """For what rests on no mark set: who holds an office, above all. Raises StaleGrantError unless directory and policy
+    are those that the grant was decided on."""
     row = _STATE.first(driver, {})
-    if row is None or row[0] != grant.data_revision:
+    if row is None or row[:2] != (grant.data_revision, grant.policy_epoch):
         raise StaleGrantError
 
 
-def is_fresh(grant: Grant, revision: int, highest: int) -> bool:
+def is_fresh(grant: Grant, revision: int, epoch: int, highest: int) -> bool:
     """Whether the state that was read with the rows is the one that the grant was decided on."""
-    return revision == grant.data_revision and highest == grant.watermark
+    return (revision, epoch, highest) == (grant.data_revision, grant.policy_epoch, grant.watermark)

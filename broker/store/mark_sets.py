@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select
@@ -75,7 +77,8 @@ def flags(bitmap: int) -> bytes:
 @lru_cache(maxsize=64)
 def numbers(bitmap: int) -> str:
     """The ids in a bitmap as a JSON array: what `each` takes."""
-    return json.dumps([number for number, bit in enumerate(flags(bitmap)) if bit])
+    held = flags(bitmap)
+    return json.dumps(list(compress(range(len(held)), held)))
 
 
 _BITS = bytes.maketrans(b"01", b"\x00\x01")
@@ -98,6 +101,11 @@ def _canonical(marks: MarkSet) -> str:
 def _parse(text: str) -> MarkSet:
     values: dict[str, Any] = json.loads(text)
     for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = frozenset(value)
+        values[name] = _names(tuple(value)) if isinstance(value, list) else sys.intern(value)
     return MarkSet(**values)
+
+
+@lru_cache(maxsize=4096)
+def _names(names: tuple[str, ...]) -> frozenset[str]:
+    """One set for all mark sets that have it: a worker holds every mark set, and templates make few of their parts."""
+    return frozenset(map(sys.intern, names))

@@ -45,7 +45,7 @@ class StoredVersion:
     active: bool
     as_pointer: bool = False
 
-    def item(self, wrapper: bytes = b"") -> StoredItem:
+    def item(self, wrapper: bytes = b"", contact: str = "") -> StoredItem:
         """What the release stage needs of it."""
         return StoredItem(
             self.record_id,
@@ -56,6 +56,7 @@ class StoredVersion:
             wrapper=wrapper,
             as_pointer=self.as_pointer,
             originator=self.originator,
+            contact=contact,
         )
 
 
@@ -111,14 +112,14 @@ def find(
     transaction. Raises StaleGrantError.
     """
     row = _LATEST.first(driver, {"wanted": record_id})
-    if row is None or not is_fresh(grant, row[0], row[1]):
+    if row is None or not is_fresh(grant, *row[: len(STATE)]):
         raise StaleGrantError
-    if row[2] is None:
+    if row[len(STATE)] is None:
         return None
-    latest = stored(row[2:])
+    latest = stored(row[len(STATE) :])
     if not grant.rows >> latest.mark_set & 1:
         pointed = latest.active and grant.pointers >> latest.mark_set & 1
-        return replace(latest, as_pointer=True) if pointed else None
+        return pointed_at(latest) if pointed else None
     if number is None or number == latest.version:
         return latest
     if number > LARGEST or not (latest.active or latest.originator == agency):
@@ -139,6 +140,11 @@ def history(
         return [latest] if latest.version < below else []
     values = {"wanted": record_id, "below": below, "rows": flags(grant.rows), "most": most}
     return [stored(row) for row in _HISTORY.all(driver, values)]
+
+
+def pointed_at(latest: StoredVersion) -> StoredVersion:
+    """A latest version of which only a pointer may be shown."""
+    return replace(latest, as_pointer=True)
 
 
 def owner(driver: Driver, record_id: str) -> str | None:

@@ -120,6 +120,21 @@ word_index = Table(
     sqlite_with_rowid=False,
 )
 
+# What is told beside the rows: values and words of records whose originators chose pointers or silence, and of no
+# other, so that whoever looks for one is met without passing the rest.
+beside_index = Table(
+    "beside_index",
+    metadata,
+    Column("term", Text, nullable=False),
+    Column("seq", _Seq, nullable=False),
+    Column("portion", Integer, nullable=False),
+    Column("container", Integer, nullable=False),
+    Column("pointed", Boolean, nullable=False),
+    PrimaryKeyConstraint("term", "seq", "portion", "container"),
+    Index("beside_index_seq", "seq"),
+    sqlite_with_rowid=False,
+)
+
 external_reference = Table(
     "external_reference",
     metadata,
@@ -170,6 +185,28 @@ agreement = Table(
     Column("ceiling", String(32), nullable=False),
     Column("valid_from_us", BigInteger, nullable=False),
     Column("valid_until_us", BigInteger, nullable=False),
+    Column("record_types", Text, nullable=False),
+    Column("classes", Text, nullable=False),
+    Column("use", String(32), nullable=False),
+    Column("onward", String(32), nullable=False),
+    Column("assurances", Text, nullable=False),
+    Column("legal_bases", Text, nullable=False),
+    # What its parties signed, as it was handed in.
+    Column("document", Text, nullable=False),
+    # As with agencies: by an approved proposal, or by the operator's file.
+    Column("enrolled", Boolean, nullable=False, server_default=false()),
+)
+
+# Agreements that ended before their time. They stay here whatever the operator's file says: an id that was withdrawn
+# never counts again.
+agreement_withdrawal = Table(
+    "agreement_withdrawal",
+    metadata,
+    Column("agreement_id", String(200), primary_key=True),
+    Column("agency", String(200), nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
 )
 
 # One row. The revision grows whenever agencies or agreements change; a grant names the one that it was decided on.
@@ -266,4 +303,22 @@ certificate = Table(
     # The smallest threshold in days that a warning was left for; 0: none yet.
     Column("warned_days", Integer, nullable=False),
     Index("certificate_end", "not_after_us"),
+)
+
+# The policies that are and were in force, whole; the highest epoch is the one in force. Nothing is ever removed: a
+# decision on record is explained by the rules of its time.
+policy = Table(
+    "policy",
+    metadata,
+    Column("epoch", _Seq, primary_key=True),
+    Column("seq", _Seq, ForeignKey("registry_change.seq"), nullable=False, unique=True),
+    Column("revision", String(64), nullable=False),
+    Column("archive", LargeBinary, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    # The approved proposal that brought it; empty: the operator's configuration did.
+    Column("proposal_id", String(32), nullable=False),
+    Index("policy_revision", "revision"),
+    sqlite_autoincrement=True,
 )

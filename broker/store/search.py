@@ -7,8 +7,8 @@ Guarantees, each a MUST of rule 7 (hidden equals absent):
 3. conditions on the head (originator, times, references) need the head's class in full on the record;
 4. pages are ordered by `seq`, newest first, and cut by what is visible alone; which way the rows are read is chosen by
    visible counts alone.
-Does not rank by relevance: an order by hidden text would tell of it. Pointers are never found: a hit on one would
-confirm a condition on hidden content.
+Does not rank by relevance: an order by hidden text would tell of it. What is told beside the rows, pointers above all,
+is `store.beside`'s.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Conditions:
     """All must hold. Times in epoch us, within 64 bits: [after_us, before_us). `words` are found in fields of
     `word_classes`.
 
-    `reference` is (originator, source, reference): the caller's own agency's.
+    `reference` is (originator, source, reference): the caller's own agency's. `pointable`: it asks for one exact value
+    of an entity and says nothing else of the record but, at most, whose it is: pointers may answer it.
     """
 
     record_type: str
@@ -73,6 +74,7 @@ class Conditions:
     before_us: int | None = None
     reference: tuple[str, str, str] | None = None
     include_retracted: bool = False
+    pointable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -22,10 +22,13 @@ from sqlalchemy.exc import DBAPIError
 from broker.domain.clock import Clock
 from broker.domain.directory import Agency, AgencyFacts, Agreement, Appointment
 from broker.domain.grant import Grant
+from broker.domain.hit import SilentHit
 from broker.domain.issuer import RegisteredIssuer
 from broker.domain.marks import MarkSet
+from broker.domain.policy import PolicyOnFile
 from broker.domain.standing import Revoked
-from broker.store import changes, directory, mark_sets, records, registry, search
+from broker.store import beside, changes, directory, mark_sets, policies, records, registry
+from broker.store.beside import Found, Place
 from broker.store.changes import Bell, Scanned
 from broker.store.counts import VisibleCounts
 from broker.store.engine import open_engine
@@ -79,10 +82,11 @@ class Store:
         agencies: Iterable[Agency],
         agreements: Iterable[Agreement],
         appointments: Iterable[Appointment] = (),
+        documents: Mapping[str, str] | None = None,
     ) -> int:
         """Replace what the operator's file says; returns the directory's revision, which grows only if something
-        differs. Blocks: for the start."""
-        wanted = list(agencies), list(agreements), list(appointments), self.clock.now_us()
+        differs. `documents`: agreement id -> what its parties signed. Blocks: for the start."""
+        wanted = list(agencies), list(agreements), list(appointments), dict(documents or {}), self.clock.now_us()
         return self._writer.submit(lambda tx: tx.load_directory(*wanted)).result()
 
     @property
@@ -106,6 +110,26 @@ class Store:
         """Raises StaleGrantError unless the directory is the one that the grant was decided on."""
         with self._snapshot() as driver:
             require_current(driver, grant)
+
+    def policy_epoch(self) -> int:
+        """The epoch of the policy in force; 0 where none has ever been."""
+        with self._snapshot() as driver:
+            return policies.epoch(driver)
+
+    def policy_in_force(self) -> PolicyOnFile | None:
+        """The policy in force, with its bundle, or None where none has ever been."""
+        with self._snapshot() as driver:
+            return policies.in_force(driver)
+
+    def configure_policy(self, revision: str, archive: bytes, passed_over: str) -> None:
+        """Put the operator's policy in force, unless an adopted one stands over it (`policies.configure`). Blocks: for
+        the start."""
+        now_us = self.clock.now_us()
+
+        def configure(tx: WriteTransaction) -> None:
+            policies.configure(tx.driver, revision=revision, archive=archive, passed_over=passed_over, now_us=now_us)
+
+        self._writer.submit(configure).result()
 
     def mark_sets(self, after: int) -> list[tuple[int, MarkSet]]:
         """(id, mark set) above an id, ascending; 0 for all."""
@@ -142,10 +166,15 @@ class Store:
         with self._snapshot() as driver:
             return records.history(driver, grant, record_id, below, most, agency=agency)
 
-    def search(self, grant: Grant, wanted: Conditions, below_seq: int | None, most: int) -> list[StoredVersion]:
-        """Latest versions, newest first (`search.search`)."""
+    def search(self, grant: Grant, wanted: Conditions, place: Place, most: int, *, agency: str) -> Found:
+        """Latest versions, newest first, then pointers; and what was hit silently (`beside.find_all`)."""
         with self._snapshot() as driver:
-            return search.search(driver, self._counts, grant, wanted, below_seq, most)
+            return beside.find_all(driver, self._counts, grant, wanted, place, most, agency=agency)
+
+    def silent_holder(self, grant: Grant, record_id: str, *, agency: str) -> SilentHit | None:
+        """What was hit silently by naming a record that was not found (`beside.silent_holder`)."""
+        with self._snapshot() as driver:
+            return beside.silent_holder(driver, grant, record_id, agency=agency)
 
     def changes(self, grant: Grant, after: int, most: int, *, agency: str, originator: str | None = None) -> Scanned:
         """The feed's next window (`changes.scan`)."""

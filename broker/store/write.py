@@ -21,6 +21,7 @@ from broker.store.fresh import require_current, require_fresh, require_not_revok
 from broker.store.prepared import Driver, Prepared, driver_of
 from broker.store.records import StoredVersion, pack, unpack
 from broker.store.schema import (
+    beside_index,
     change,
     external_reference,
     idempotency,
@@ -39,6 +40,7 @@ _ADD_RECORD = Prepared(insert(record))
 _ADD_VERSION = Prepared(insert(version))
 _ADD_VALUES = Prepared(insert(value_index))
 _ADD_WORDS = Prepared(insert(word_index))
+_ADD_BESIDE = Prepared(insert(beside_index))
 _ADD_REFERENCES = Prepared(insert(external_reference))
 _ADD_OUTCOME = Prepared(insert(idempotency))
 _wanted = bindparam("wanted", type_=String())
@@ -50,6 +52,7 @@ _MOVE = Prepared(
 )
 _DROP_VALUES = Prepared(delete(value_index).where(value_index.c.seq == bindparam("old")))
 _DROP_WORDS = Prepared(delete(word_index).where(word_index.c.seq == bindparam("old")))
+_DROP_BESIDE = Prepared(delete(beside_index).where(beside_index.c.seq == bindparam("old")))
 _DROP_REFERENCES = Prepared(delete(external_reference).where(external_reference.c.record_id == _wanted))
 _HOLDER = Prepared(
     select(external_reference.c.record_id).where(
@@ -121,10 +124,11 @@ class WriteTransaction:
         agencies: Iterable[Agency],
         agreements: Iterable[Agreement],
         appointments: Iterable[Appointment],
+        documents: Mapping[str, str],
         time_us: int,
     ) -> int:
         """Replace what the operator's file says of the directory (`directory.load`)."""
-        return directory.load(self._connection, agencies, agreements, appointments, time_us)
+        return directory.load(self._connection, agencies, agreements, appointments, documents, time_us)
 
     def intern(self, wanted: Iterable[MarkSet]) -> Mapping[MarkSet, int]:
         """The ids of mark sets, new ones included."""
@@ -228,7 +232,7 @@ class WriteTransaction:
         if row is None or row[2] != new.version - 1:
             raise ValueError("a version follows the latest one")
         old_seq, old_mark_set, _ = row
-        for drop in (_DROP_VALUES, _DROP_WORDS):
+        for drop in (_DROP_VALUES, _DROP_WORDS, _DROP_BESIDE):
             drop.run(self._driver, {"old": old_seq})
         _DROP_REFERENCES.run(self._driver, {"wanted": new.record_id})
         _ADD_COUNT.run(self._driver, {"mark_set": old_mark_set, "records": -1})
@@ -252,6 +256,9 @@ class WriteTransaction:
         )
         _ADD_WORDS.many(
             self._driver, [(w.word, seq, w.field_class, w.portion, w.container) for w in dict.fromkeys(new.words)]
+        )
+        _ADD_BESIDE.many(
+            self._driver, [(b.term, seq, b.portion, b.container, b.pointed) for b in dict.fromkeys(new.beside)]
         )
         _ADD_REFERENCES.many(
             self._driver, [(new.originator, source, reference, new.record_id) for source, reference in new.references]

@@ -126,6 +126,29 @@ def test_generalised_values_say_so() -> None:
     ]
 
 
+def test_a_pseudonym_is_not_taken_for_the_value() -> None:
+    one = disclosed({"entities": [{"key": "p", "phone": {"number": "P-QX-7KQ2M4XZJ6N4T2ZQ5RVA"}}]})
+    one.disclosure.generalised.append(
+        exchange_pb2.GeneralisedField(
+            path="entities.phone.number", generalisation=access_pb2.GENERALISATION_PSEUDONYM, rule="own_purpose"
+        )
+    )
+    (row,) = rows(one)
+    told = "P-QX-7KQ2M4XZJ6N4T2ZQ5RVA  (pseudonym, the same for you throughout this case; own_purpose)"
+    assert row == Row("entities[p].phone.number", told, "generalised")
+
+
+def test_a_banded_amount_keeps_its_currency() -> None:
+    one = disclosed({"entities": [{"key": "a", "account": {"balance": {"currency": "GBP", "value": "thousands"}}}]})
+    one.disclosure.generalised.append(
+        exchange_pb2.GeneralisedField(
+            path="entities.account.balance", generalisation=access_pb2.GENERALISATION_KEEP, rule="own_purpose"
+        )
+    )
+    (row,) = rows(one)
+    assert row.text == "GBP thousands  (generalised: coarse parts only; own_purpose)"
+
+
 def test_a_pointer_says_whom_to_ask() -> None:
     pointer = exchange_pb2.Pointer(record_id="a" * 32, originator="police.example/north")
     found = rows(report_pb2.DisclosedReport(pointer=pointer))

@@ -81,7 +81,7 @@ def by_whom(rule: MethodRule) -> Any:
 
 def request_for(rule: MethodRule, target: Target) -> bytes:
     request: Any = sample_request(rule, target, by_whom(rule).purpose)
-    if rule.path.endswith(("/RetractReport", "/Revoke")):
+    if rule.path.endswith(("/RetractReport", "/Revoke", "/WithdrawAgreement")):
         request.reason = "entered in error"
     return bytes(request.SerializeToString())
 

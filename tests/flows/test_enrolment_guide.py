@@ -169,6 +169,25 @@ def test_a_new_agency_joins_by_the_guides_alone(both: Both) -> None:
     assert "police.example/northshire" in looked
     assert proposal in looked
 
+    # joining.md, 7: an agreement drafted and simulated; what the partner would see changes with it.
+    early = agency.run("entente agency join fenmoor")
+    assert "agreement drafted" in early
+    assert early.count("not yet: --partner") == 2
+    drafted = agency.run(JOINING["7. Draft an agreement, and see what it would change"])
+    assert (agency.folder / "fenmoor/agreement-northshire.yaml").exists()
+    without, _, with_it = drafted.partition("without the agreement:")[2].partition("with it:")
+    assert "by the rule agreement (agreement)" in without
+    assert "redacted:" not in without
+    assert "redacted: some fields withheld" in with_it
+    assert "INTELLIGENCE_DEVELOPMENT" in with_it.partition("none: nothing")[0]
+    assert "not yet" not in drafted.partition("Policy simulated")[2]
+    digest = json.loads((agency.folder / "fenmoor/agreement-northshire.simulated.json").read_text())["digest"]
+    edited = agency.folder / "fenmoor/agreement-northshire.yaml"
+    edited.write_text(edited.read_text().replace("purposes: [INTELLIGENCE_DEVELOPMENT, ", "purposes: ["))
+    again = agency.run("entente agency join fenmoor --partner police.example/northshire")
+    assert "INTELLIGENCE_DEVELOPMENT" not in again.partition("with it:")[2].partition("none: nothing")[0]
+    assert len(digest) == 64
+
     # registrars.md, the rest.
     appointed = office.run(REGISTRARS["Appointments"])
     (second,) = set(re.findall(r"approve ([0-9a-f]{32})", appointed))
@@ -239,5 +258,5 @@ def test_links_lead_somewhere(guide: Path) -> None:
 
 
 def test_every_command_of_the_guides_is_run_above() -> None:
-    assert len(JOINING) == 5
+    assert len(JOINING) == 6
     assert len(REGISTRARS) == 7

@@ -106,7 +106,7 @@ async def test_a_field_without_a_class_is_nobodys(place: House) -> None:
     assert rule.field_class not in granted
     for party in READERS:
         await ask(place, SEARCH, searching(), party)
-    for held in place.broker.decider._hot.values():
+    for held, _ in place.broker.decider._grants._grants.values():
         assert rule.field_class not in {*held.grant.answer_classes, *held.grant.classes}
 
 

@@ -55,6 +55,7 @@ async def test_handlers_know_no_grpc() -> None:
         "identify/tls.py",
         "pipeline.py",
         "server.py",
+        "status.py",
         "steady.py",
         "wire.py",
     }

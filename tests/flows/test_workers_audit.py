@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
+import grpc
 import pytest
 import pytest_asyncio
 
 from certs.network import BROKER_NAME
 from entente.audit.v1 import audit_service_pb2 as audit
+from entente.audit.v1 import explanation_service_pb2 as explanation
 from entente.common.v1 import exchange_pb2
 from entente_tlog.checkpoint import open_checkpoint
 from entente_tlog.merkle import leaf_hash, verify_inclusion
@@ -101,3 +104,24 @@ async def test_pages_over_both_logs_repeat_and_lose_nothing(inspectors: dict[str
             break
         request.page_token = page.next_page_token
     assert len(found) == len(set(found)) == 2
+
+
+@pytest.mark.parametrize("at", LOGS)
+async def test_what_one_worker_decided_another_explains(live: LiveBroker, at: str) -> None:
+    """Its own person, from either log: the sealed detail of another's log opens too."""
+    explain = "/entente.audit.v1.ExplanationService/ExplainExchange"
+    async with remote_to_each(live) as found:
+        other = next(log for log in LOGS if log != at)
+        given = await ask(found[other], SUBMIT, submission(sample_report(7)))
+        request = explanation.ExplainExchangeRequest(
+            justification=exchange_pb2.Justification(purpose=exchange_pb2.PURPOSE_INVESTIGATION),
+            exchange_id=given.exchange_id,
+        )
+        for _ in range(100):
+            # What another worker wrote appears when it is published.
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                told = (await ask(found[at], explain, request)).message.explanation
+                break
+            await asyncio.sleep(0.1)
+    assert (told.outcome, told.method) == ("allowed", SUBMIT.removeprefix("/"))
+    assert told.counted_roles

@@ -13,6 +13,7 @@ from broker.decide.breaker import FAILURES, PAUSE_US, Breaker
 from broker.decide.bundle import PolicyBundle
 from broker.decide.decider import Decider
 from broker.decide.opa import OpaAddress, OpaEngine
+from broker.decide.rollout import FixedPolicy
 from broker.decide.vocabulary import DECIDED_CLASSES
 from broker.domain.clock import SystemClock
 from broker.domain.errors import UnavailableError
@@ -58,7 +59,7 @@ async def test_a_broken_opa_is_a_refusal_in_time(
     opa, engine, _ = fake
     for name, value in breakage.items():
         setattr(opa, name, value)
-    decider = Decider(engine, BUNDLE, CATALOGUE, world(marks()), FakeClock())
+    decider = Decider(FixedPolicy(engine, BUNDLE), CATALOGUE, world(marks()), FakeClock())
     rule = CATALOGUE.find(GET_REPORT)
     assert rule is not None
     started = time.monotonic()

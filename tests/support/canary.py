@@ -103,7 +103,9 @@ class _Filler:
             packed = struct.pack("<d", value)
             return float(struct.unpack("<d", NUMBER_MARKER + packed[4:])[0]) if self._marker else value
         if field.type in (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT32):
-            return self._chance.randint(max(1, rules.int32.gte), min(rules.int32.lte or 2**31 - 1, 28 * 2**26))
+            value = self._chance.randint(max(1, rules.int32.gte), min(rules.int32.lte or 2**31 - 1, 28 * 2**26))
+            # A full decade would be its own coarser form.
+            return value - 1 if value % 10 == 0 else value
         value = self._chance.randrange(2**49, 2**53)
         return value >> 28 << 28 | _VARINT_MARKER if self._marker else value
 
@@ -113,13 +115,19 @@ class _Filler:
             return token.encode()
         rules = _constraints(field)
         text = rules.repeated.items.string if field.is_repeated else rules.string
-        letters = "".join(self._chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=2))
-        for candidate in (f"q{token[:15]}", token, f"{token[:12]}.example/{token[12:24]}", letters):
+        letters = "".join(self._chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3))
+        # A decimal is found by its fraction, whatever stands before it.
+        amount = f"{self._chance.randrange(1000, 10**9)}.{self._chance.randrange(10 ** (_PLACES - 1), 10**_PLACES)}"
+        codes = (letters[:2], letters, f"{letters[:2]}-{letters[2]}", amount, token * 2, token.translate(_TO_LETTERS))
+        for candidate in (f"q{token[:15]}", token, f"{token[:12]}.example/{token[12:24]}", *codes):
             if re.search(text.pattern, candidate) and len(candidate) <= (text.max_len or 10_000):
                 return candidate
         raise AssertionError(f"no canary fits {field.full_name}: teach tests/support/canary.py its pattern")
 
 
+# Of a decimal in text, after its point.
+_PLACES = 8
+_TO_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
 
@@ -239,8 +247,10 @@ _RUN = re.compile(rb"[0-9a-f]{15,}")
 
 
 def _words(haystack: bytes) -> Iterable[bytes]:
-    """Fractions of decimals, whole numbers, and ids wherever they begin: what stands beside one may be a digit too."""
-    yield from _FRACTION.findall(haystack)
+    """Fractions, whole numbers, and ids wherever they begin: what stands beside one may be a digit too."""
+    for fraction in _FRACTION.findall(haystack):
+        yield fraction
+        yield fraction[: 1 + _PLACES]
     for run in _RUN.findall(haystack):
         yield run
         for start in range(len(run) - 31):

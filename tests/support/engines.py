@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from broker.decide.engine import EngineAnswer
+from broker.decide.engine import EngineAnswer, PolicyEngine
 from broker.decide.vocabulary import DECIDED_CLASSES
 from broker.domain.errors import UnavailableError
 
@@ -102,29 +102,60 @@ class AnsweringEngine(SmallEngine):
 
 
 class FakeOpa:
-    """Stands in for an OPA server. `body` answers each question; `status` and `delay_s` spoil it."""
+    """Stands in for an OPA server. Answers `results`, or what `engine` says; the other attributes spoil it.
 
-    def __init__(self, revision: str) -> None:
+    `raw`: this body. `status`, `delay_s`: late, or with another status. `location`: a redirect. `hang_up`: it ends amid
+    the answer. `huge`: so many bytes of it. `mixed_up`: each question gets the answer to this one.
+    """
+
+    def __init__(self, revision: str, engine: PolicyEngine | None = None) -> None:
         self.revision = revision
+        self.engine = engine
         self.results: dict[str, object] = {"method": ALLOWED, "grant": ALL_GRANTED}
-        self.raw: bytes | None = None
-        self.status = 200
-        self.delay_s = 0.0
+        self.mend()
         self.asked = 0
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    def mend(self) -> None:
+        """Whole again."""
+        self.raw: bytes | None = None
+        self.status, self.delay_s, self.huge = 200, 0.0, 0
+        self.location, self.hang_up = "", False
+        self.mixed_up: dict[str, bytes] = {}
+        self.instead: dict[str, object] | None = None
+        self.said_revision: object = None
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
         await asyncio.sleep(self.delay_s)
+        if self.location:
+            return web.Response(status=307, headers={"Location": self.location})
+        if self.hang_up or self.huge:
+            return await self._broken_off(request)
         if self.raw is not None:
             return web.Response(body=self.raw, status=self.status, content_type="application/json")
+        revision = self.revision if self.said_revision is None else self.said_revision
         document: dict[str, object] = {
             "decision_id": "d-1",
-            "provenance": {"version": "fake", "bundles": {"b": {"revision": self.revision}}},
+            "provenance": {"version": "fake", "bundles": {"b": {"revision": revision}}},
         }
+        results = self.results if self.instead is None else self.instead
         entry = request.match_info["entry"]
-        if entry in self.results:
-            document["result"] = self.results[entry]
+        if self.engine is not None and self.instead is None:
+            asked = self.mixed_up.get(entry) or json.dumps((await request.json())["input"]).encode()
+            document["result"] = (await getattr(self.engine, entry)(asked)).document
+        elif entry in results:
+            document["result"] = results[entry]
         return web.json_response(document, status=self.status)
+
+    async def _broken_off(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b'{"result": "')
+        for _ in range(self.huge >> 16):
+            await response.write(b"x" * (1 << 16))
+        if self.hang_up and request.transport is not None:
+            request.transport.abort()
+        return response
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:

@@ -36,6 +36,7 @@ def grant_rows(
     rows: Iterable[int],
     *,
     pointers: Iterable[int] = (),
+    silent: Iterable[int] = (),
     without: Iterable[str] = (),
     part: Iterable[str] = (),
     only: dict[str, Iterable[int]] | None = None,
@@ -54,6 +55,7 @@ def grant_rows(
     return Grant(
         rows=visible,
         pointers=bits(pointers),
+        silent=bits(silent),
         classes=classes,
         answer_classes=frozenset(FIELD_CLASSES),
         watermark=max(numbers, default=0),

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from broker.domain.grant import FULL, PART, WITHHELD
+from broker.domain.grant import FULL, PART, PSEUDONYM, WITHHELD
 from broker.handle.report.rules import BROKER_SET
 from entente.access.v1 import access_pb2
 from entente.common.v1 import exchange_pb2
@@ -88,7 +88,7 @@ class Look:
         """(how, path, keys) of everything that the disclosure lists."""
         disclosure = self.disclosed.disclosure
         found = [(WITHHELD, one.path, frozenset(one.portions)) for one in disclosure.withheld]
-        return found + [(PART, one.path, frozenset(one.portions)) for one in disclosure.generalised]
+        return found + [(_form(one), one.path, frozenset(one.portions)) for one in disclosure.generalised]
 
     def ledger_faults(self) -> list[str]:
         """Where the entry in the receipt says something else than the wire (audit invariant 12)."""
@@ -153,6 +153,10 @@ def _value_faults(
         yield f"{leaf.path}: {'came' if has else 'did not come'}, and is {due or 'withheld'}"
     elif has and leaf.path not in REWRITTEN | REKEYED and (at(came, path) == at(sent, path)) != (due == FULL):
         yield f"{leaf.path}: came {'as it was sent' if due != FULL else 'changed'}, and is {due}"
+
+
+def _form(one: exchange_pb2.GeneralisedField) -> str:
+    return PSEUDONYM if one.generalisation == access_pb2.GENERALISATION_PSEUDONYM else PART
 
 
 def _short(enum: Any, number: int, prefix: str) -> str:

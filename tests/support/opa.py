@@ -1,44 +1,28 @@
 """A real OPA server for tests: found or built, started on loopback with the broker's bundle, stopped by its own handle.
 
-Looked for in this order: `OPA_BIN`, `opa` on the PATH, `~/.cache/entente/opa-<version>`; else built into that cache by
-`go install`. The version is pinned in `policies/OPA_VERSION`; another one is refused where it was named, and passed
-over where it was merely found.
+Found as authors find it (`broker/authoring/opa_tool.py`); else built into the cache by `go install`.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from broker.authoring.opa_tool import VERSION, cached_opa, find_opa, serving
 from broker.decide.bundle import PolicyBundle, policy_folder
 
-VERSION = (policy_folder() / "OPA_VERSION").read_text().strip()
-START_S = 15.0
 BUILD_S = 900.0
 
-
-def find_opa() -> Path | None:
-    """The pinned OPA, if it is there. Raises RuntimeError when `OPA_BIN` names another version."""
-    named = os.environ.get("OPA_BIN")
-    if named:
-        if _version(Path(named)) != VERSION:
-            raise RuntimeError(f"OPA_BIN is not OPA {VERSION}")
-        return Path(named)
-    on_path = shutil.which("opa")
-    for candidate in (Path(on_path) if on_path else None, _cached()):
-        if candidate is not None and candidate.is_file() and _version(candidate) == VERSION:
-            return candidate
-    return None
+__all__ = ["VERSION", "find_opa", "opa_server", "require_opa", "running_opa"]
 
 
 def require_opa() -> Path:
@@ -48,7 +32,7 @@ def require_opa() -> Path:
         return found
     if shutil.which("go") is None:
         raise RuntimeError(f"OPA {VERSION} is absent and there is no Go to build it with; set OPA_BIN")
-    _cached().parent.mkdir(parents=True, exist_ok=True)
+    cached_opa().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             ["go", "install", f"github.com/open-policy-agent/opa@{VERSION}"],
@@ -57,47 +41,17 @@ def require_opa() -> Path:
             timeout=BUILD_S,
         )
         # Moved into place whole: another run may be looking for it.
-        waiting = _cached().with_suffix(f".{os.getpid()}")
+        waiting = cached_opa().with_suffix(f".{os.getpid()}")
         shutil.move(Path(folder) / "opa", waiting)
-        waiting.replace(_cached())
-    return _cached()
+        waiting.replace(cached_opa())
+    return cached_opa()
 
 
 @contextmanager
-def running_opa(bundle_folder: Path, *, socket_path: Path | None = None) -> Iterator[str]:
+def running_opa(bundle: Path, *arguments: str, socket_path: Path | None = None) -> Iterator[str]:
     """Start OPA on a bundle; yields its URL once it has loaded the bundle."""
-    port = _free_port()
-    address = f"unix://{socket_path}" if socket_path else f"127.0.0.1:{port}"
-    probe = f"127.0.0.1:{port}"
-    extra = ["--diagnostic-addr", probe] if socket_path else []
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [
-                str(require_opa()),
-                "run",
-                "--server",
-                "--disable-telemetry",
-                "--log-level=error",
-                f"--addr={address}",
-                *extra,
-                "--bundle",
-                str(bundle_folder),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            if not _gets_ready(process, f"http://{probe}/health?bundles"):
-                log.seek(0)
-                raise RuntimeError(f"OPA did not get ready: {log.read()[-2000:].decode()}")
-            yield address if socket_path else f"http://{address}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with serving(require_opa(), [*arguments, "--bundle", str(bundle)], socket_path=socket_path) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -109,28 +63,70 @@ def opa_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def _cached() -> Path:
-    return Path.home() / ".cache" / "entente" / f"opa-{VERSION}"
+# What both deployments run, with the paths of the machine that they are made for.
+UNIT = Path(__file__).resolve().parents[2] / "deploy" / "entente-opa.service"
+SOCKET, PUBLISHED, PUBLIC_KEY = "/run/entente-opa/opa.sock", "/var/lib/entente-policy", "/etc/entente/policy.pub"
 
 
-def _version(binary: Path) -> str:
-    said = subprocess.run([str(binary), "version"], capture_output=True, text=True, check=True, timeout=30).stdout
-    return "v" + said.split()[1]
+def unit_arguments() -> list[str]:
+    """What `ExecStart` of the unit passes to `opa`."""
+    joined = UNIT.read_text("utf-8").replace("\\\n", " ")
+    (line,) = [line for line in joined.splitlines() if line.startswith("ExecStart=")]
+    return shlex.split(line.partition("=")[2])[1:]
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def on_this_machine(arguments: Sequence[str], published: Path, public_key: Path, socket: Path) -> list[str]:
+    """A deployment's arguments with a test's own places in them."""
+    places = {SOCKET: str(socket), PUBLISHED: str(published), PUBLIC_KEY: str(public_key)}
+    return [_replaced(one, places) for one in arguments]
 
 
-def _gets_ready(process: subprocess.Popen[bytes], url: str) -> bool:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                if answer.status == 200:
-                    return True
-        except OSError:
-            time.sleep(0.02)
-    return False
+def _replaced(text: str, places: Mapping[str, str]) -> str:
+    for before, after in places.items():
+        text = text.replace(before, after)
+    return text
+
+
+class FollowingOpa:
+    """OPA in production form: as the unit starts it, once the broker has published; again when it is told to."""
+
+    def __init__(self, arguments: Sequence[str], published: Path) -> None:
+        self._command, self._published = [str(require_opa()), *arguments], published
+        self._process: subprocess.Popen[bytes] | None = None
+        self._over = threading.Event()
+        self._waiting: threading.Thread | None = None
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+
+    def start(self) -> None:
+        """Returns at once; it runs as soon as there is a policy."""
+        self._over.clear()
+        self._waiting = threading.Thread(target=self._run, daemon=True)
+        self._waiting.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._waiting is not None:
+            self._waiting.join(10)
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """Stop, for good."""
+        self.stop()
+        self.log.close()
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            if (self._published / "opa.json").exists():
+                self._process = subprocess.Popen(self._command, stdout=self.log, stderr=self.log)
+                return

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
 
 from broker.decide.bundle import PolicyBundle, policy_folder
 from broker.decide.catalogue import Catalogue
-from broker.decide.question import Situation
-from broker.decide.vocabulary import LEVELS, PURPOSES, UNSPECIFIED
+from broker.decide.question import Situation, grant_question
+from broker.decide.vocabulary import DECIDED_CLASSES, LEVELS, PURPOSES, UNSPECIFIED
 from broker.domain.caller import AgencyId, Caller
-from broker.domain.directory import Agency, AgencyFacts, Agreement
+from broker.domain.directory import EVERY, FULL, TRANSFORMS, Agency, AgencyFacts, Agreement
 from broker.domain.marks import CLASSIFICATIONS, REACH_ORDER, TLP_ORDER, MarkSet
 from entente.audit.v1 import audit_service_pb2
 from entente.directory.v1 import directory_service_pb2
@@ -31,6 +34,10 @@ COMPARTMENTS = ("op-lime", "op-quince", "op-sorrel")
 ROLES = ("officer", "analyst", "source_handler", "liaison_officer", "auditor", "inspector", "administrator", "janitor")
 CONDITIONS = ("A1", "A2", "A3", "S1", "S2")
 EUROPOL = ("H0", "H1", "H2", "H3")
+RECORD_TYPES = ("report", "group", "bulletin")
+LEGAL_BASES = ("DPA2018_S35", "LED_ART8", "MLAT")
+UNKNOWN = ("COSMIC", "", "*", "UNSPECIFIED", "full", "\u00e9\u00df")
+ASSURANCES = ("NO_DEATH_PENALTY", "NO_TORTURE", "DATA_PROTECTION", "DELETION_ON_REQUEST")
 
 
 def caller(agency: str = AGENCIES[0], **changes: object) -> Caller:
@@ -130,20 +137,19 @@ def random_situation(rnd: random.Random) -> Situation:
         purposes=some(rnd, sorted(PURPOSES)),
     )
     agency = Agency(str(name), "", country, rnd.choice((*sorted(LEVELS), "")), compartments=some(rnd, COMPARTMENTS))
-    agreements = tuple(
-        Agreement(
-            f"agreement-{number}",
-            some(rnd, AGENCIES) | {str(name)},
-            some(rnd, sorted(PURPOSES)),
-            rnd.choice(CLASSIFICATIONS),
-            0,
-            rnd.choice((5, LATER_US)),
-        )
-        for number in range(rnd.choice((0, 1, 3)))
-    )
+    many = 60 if rnd.random() < 1 / 150 else rnd.choice((0, 1, 3))
+    agreements = tuple(random_agreement(rnd, str(name), number) for number in range(many))
     facts = AgencyFacts(agency, agreements, 1)
     purpose = rnd.choice((*sorted(PURPOSES), UNSPECIFIED))
-    return Situation(person, facts, purpose, rnd.random() < 0.5, person.roles & BUNDLE.roles)
+    return Situation(
+        person,
+        facts,
+        purpose,
+        rnd.random() < 0.5,
+        person.roles & BUNDLE.roles,
+        rnd.choice((*LEGAL_BASES, UNSPECIFIED)),
+        rnd.random() < 0.5,
+    )
 
 
 def _likely_situation(rnd: random.Random) -> Situation:
@@ -156,10 +162,59 @@ def _likely_situation(rnd: random.Random) -> Situation:
         nationalities=frozenset({rnd.choice(("GB", "DE"))}),
     )
     agency = Agency(name, "", "GB", rnd.choice(sorted(LEVELS)), compartments=some(rnd, COMPARTMENTS))
-    agreement = Agreement("wide", frozenset(AGENCIES), PURPOSES, rnd.choice(CLASSIFICATIONS), 0, LATER_US)
-    facts = AgencyFacts(agency, (agreement,), 1)
+    wide = Agreement("wide", frozenset(AGENCIES), PURPOSES, rnd.choice(CLASSIFICATIONS), 0, LATER_US, **_terms(rnd))
+    narrow = tuple(random_agreement(rnd, name, number) for number in range(rnd.choice((0, 0, 1, 2))))
+    facts = AgencyFacts(agency, (wide, *narrow), 1)
     purpose = rnd.choice(sorted(PURPOSES - {"ADMINISTRATION", "AUDIT"}))
-    return Situation(person, facts, purpose, rnd.random() < 0.5, person.roles)
+    basis = rnd.choice((*LEGAL_BASES, UNSPECIFIED))
+    return Situation(person, facts, purpose, rnd.random() < 0.5, person.roles, basis, rnd.random() < 0.5)
+
+
+def random_agreement(rnd: random.Random, party: str, number: int = 0) -> Agreement:
+    """Any agreement of a party; some of them have ended."""
+    return Agreement(
+        f"agreement-{number}",
+        some(rnd, AGENCIES) | {party},
+        some(rnd, sorted(PURPOSES)),
+        rnd.choice(CLASSIFICATIONS),
+        0,
+        rnd.choice((5, LATER_US)),
+        **_terms(rnd),
+    )
+
+
+def random_question(rnd: random.Random) -> bytes:
+    """A grant's question of any caller, one in five with words in it that neither policy nor broker knows."""
+    question = grant_question(random_situation(rnd), now_us=10)
+    if rnd.random() < 4 / 5:
+        return question
+    document = orjson.loads(question)
+    for key in some(rnd, ("purpose", "clearance", "legal_basis")):
+        document[key] = rnd.choice(UNKNOWN)
+    document["roles"] = sorted({*document["roles"], rnd.choice(UNKNOWN)})
+    document["agency"]["level"] = rnd.choice((document["agency"]["level"], *UNKNOWN))
+    for agreement in document["agreements"]:
+        for key in some(rnd, ("use", "ceiling")):
+            agreement[key] = rnd.choice(UNKNOWN)
+        for key in some(rnd, ("record_types", "partners", "assurances", "legal_bases", "purposes")):
+            agreement[key] = sorted({*agreement[key], rnd.choice(UNKNOWN)})
+        agreement["classes"][rnd.choice((EVERY, *DECIDED_CLASSES, *UNKNOWN))] = rnd.choice((*TRANSFORMS, *UNKNOWN))
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def _terms(rnd: random.Random) -> dict[str, Any]:
+    """What an agreement carries; nearly half of them everything."""
+    classes = ((EVERY, FULL),)
+    if rnd.random() < 0.6:
+        named = {rnd.choice((EVERY, *DECIDED_CLASSES)) for _ in range(rnd.choice((0, 1, 6, 20)))}
+        classes = tuple((name, rnd.choice(TRANSFORMS)) for name in sorted({EVERY, *named}))
+    return {
+        "record_types": rnd.choice((frozenset({"report"}), frozenset({"report", "group"}), some(rnd, RECORD_TYPES))),
+        "classes": classes,
+        "use": rnd.choice(("EVIDENTIAL", "EVIDENTIAL", "INTELLIGENCE_ONLY")),
+        "assurances": rnd.choice((frozenset(), frozenset(ASSURANCES), some(rnd, ASSURANCES))),
+        "legal_bases": rnd.choice((frozenset(), frozenset(), some(rnd, LEGAL_BASES))),
+    }
 
 
 def random_marks(rnd: random.Random) -> MarkSet:
@@ -175,7 +230,7 @@ def random_marks(rnd: random.Random) -> MarkSet:
             reach=rnd.choice(("", "", *REACH_ORDER)),
         )
     return MarkSet(
-        "report",
+        rnd.choice(RECORD_TYPES),
         rnd.choice(AGENCIES),
         classification=rnd.choice((*CLASSIFICATIONS, "")),
         markings=some(rnd, ("OFFICIAL_SENSITIVE",)),

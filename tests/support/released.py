@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from broker.domain.answer import StoredItem
 from broker.domain.exchange import PolicyReference
-from broker.domain.grant import FULL, PART, ClassGrant, Grant
+from broker.domain.grant import FULL, PART, PSEUDONYM, ClassGrant, Grant
 from broker.release.classes import classes_within
 from broker.release.records import RecordType, record_type
 from entente.report.v1 import report_pb2
@@ -32,7 +32,8 @@ def grant(
         held = [(mark or {}).get(name, "") for mark in marks]
         full = sum(1 << k for k, level in enumerate(held) if level == FULL)
         part = sum(1 << k for k, level in enumerate(held) if level == PART)
-        classes[name] = ClassGrant(full=full, part=part)
+        named = sum(1 << k for k, level in enumerate(held) if level == PSEUDONYM)
+        classes[name] = ClassGrant(full, part, named)
     return Grant(
         rows=sum(1 << k for k, mark in enumerate(marks) if mark is not None),
         pointers=pointers,

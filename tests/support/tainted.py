@@ -7,6 +7,7 @@ the release stage, and never asks what an answer says of itself.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from broker.domain.grant import FULL, PART, WITHHELD, Grant
+from broker.domain.grant import FULL, PART, PSEUDONYM, WITHHELD, Grant
 from broker.domain.marks import MarkSet, inherit
 from broker.handle.report.rules import BROKER_SET
 from broker.handle.report.translate import mark_set
@@ -32,6 +33,7 @@ COMPARTMENT = f"q{MARKER}0a1b2c3d4"
 STRANGER = "stranger.example/nobody"
 
 _CLASS, _COARSER = access_pb2.field_class, access_pb2.generalisation
+_DECIMAL = re.compile(r"[0-9]+[.][0-9]{8}")
 _OPAQUE = ("google.protobuf.Timestamp", "google.protobuf.FieldMask")
 
 
@@ -99,6 +101,8 @@ def level(leaf: Leaf, levels: Mapping[str, str]) -> str:
     if leaf.field_class == "ENVELOPE":
         return FULL
     granted = levels.get(leaf.field_class, WITHHELD)
+    if granted == PSEUDONYM and not leaf.descriptor.GetOptions().Extensions[access_pb2.pseudonym]:
+        return WITHHELD
     return coarser(leaf.descriptor) if granted == PART else granted
 
 
@@ -315,7 +319,7 @@ def canaries(one: Tainted, first: int) -> list[Canary]:
 def _is_canary(value: object) -> bool:
     """A value that is in one place alone; the compartment is in many."""
     if isinstance(value, str):
-        return MARKER in value and value != COMPARTMENT
+        return (MARKER in value and value != COMPARTMENT) or _DECIMAL.fullmatch(value) is not None
     return isinstance(value, float) or (isinstance(value, int) and value > 2**48)
 
 

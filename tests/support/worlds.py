@@ -44,7 +44,19 @@ def disguised(one: Tainted, sight: Sight, seed: int) -> report_pb2.Report | None
             if hidden and _lies_in(leaf, name) and leaf.path not in REWRITTEN:
                 _change(target, source, leaf, keep=bool(number + seed & 1))
     _drop_hidden(made, one, sight)
+    if sight.points_at(one):
+        _keep_pointed(made, one)
     return made
+
+
+def _keep_pointed(made: report_pb2.Report, one: Tainted) -> None:
+    """A search for one exact value is answered with a pointer to a record that holds it: so its originator chose. Only
+    entities with marks of their own are nobody's business."""
+    left = {entity.key: entity for entity in made.entities}
+    left |= {entity.key: entity for entity in one.report.entities if not entity.HasField("marks")}
+    entities = [left[entity.key] for entity in one.report.entities if entity.key in left]
+    del made.entities[:]
+    made.entities.extend(entities)
 
 
 def _lies_in(leaf: Leaf, name: str) -> bool:

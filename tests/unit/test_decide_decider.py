@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from broker.decide.ceiling import OWNER_CLASSES
 from broker.decide.decider import Decider
 from broker.decide.embedded import EmbeddedEngine
 from broker.decide.engine import EngineAnswer, PolicyEngine
+from broker.decide.rollout import FixedPolicy
 from broker.decide.vocabulary import FIELD_CLASSES
 from broker.domain.caller import Caller
 from broker.domain.directory import Agreement
@@ -47,7 +49,7 @@ def rule(path: str = GET_REPORT) -> MethodRule:
 
 
 async def started(source: FakeFacts, engine: PolicyEngine | None = None, clock: FakeClock | None = None) -> Decider:
-    decider = Decider(engine or EmbeddedEngine(BUNDLE), BUNDLE, CATALOGUE, source, clock or FakeClock())
+    decider = Decider(FixedPolicy(engine or EmbeddedEngine(BUNDLE), BUNDLE), CATALOGUE, source, clock or FakeClock())
     await decider.start()
     return decider
 
@@ -65,7 +67,10 @@ async def test_roles_and_purposes_refuse_with_their_reason() -> None:
     narrow = caller(purposes=frozenset({"FRAUD"}))
     denied = await refusal(decider, narrow, INVESTIGATE)
     assert denied.reason == "PURPOSE_NOT_PERMITTED"
-    assert "purpose_in_token" in denied.detail
+    assert denied.refusal is not None
+    assert denied.refusal.rule == "purpose_in_token"
+    # What was asked is sealed with the refusal, so that it can be asked again.
+    assert denied.refusal.policy.input_hash == hashlib.sha256(denied.refusal.policy_input).hexdigest()
     assert (await refusal(decider, caller(), None)).reason == "PURPOSE_NOT_PERMITTED"
     assert (await refusal(decider, caller(), Justification("NONSENSE"))).reason == "PURPOSE_NOT_PERMITTED"
     assert (await refusal(decider, caller(roles=frozenset({"janitor"})), INVESTIGATE)).reason == "METHOD_NOT_PERMITTED"
@@ -256,7 +261,7 @@ async def test_the_ceiling_holds_whatever_an_engine_grants() -> None:
     sets = [random_marks(rnd) for _ in range(500)]
     source = world(*sets)
     me, others = AGENCIES[0], 0
-    decider = Decider(AnsweringEngine(), BUNDLE, CATALOGUE, source, FakeClock())
+    decider = Decider(FixedPolicy(AnsweringEngine(), BUNDLE), CATALOGUE, source, FakeClock())
     await decider.refresh()
     grant = await decider.decide(caller(), rule(), INVESTIGATE)
     for number, held in enumerate(sets):
@@ -285,7 +290,7 @@ def _released(held: MarkSet, me: str) -> bool:
     [(None, ALL_GRANTED), (ALLOWED, None), (ALLOWED | {"x": 1}, ALL_GRANTED), (ALLOWED, {"rows": {"all": []}})],
 )
 async def test_an_answer_that_is_none_is_a_refusal(method: object, grant: object) -> None:
-    decider = Decider(AnsweringEngine(method, grant), BUNDLE, CATALOGUE, world(marks()), FakeClock())
+    decider = Decider(FixedPolicy(AnsweringEngine(method, grant), BUNDLE), CATALOGUE, world(marks()), FakeClock())
     with pytest.raises(UnavailableError) as refused:
         await decider.decide(caller(), rule(), INVESTIGATE)
     assert refused.value.reason == "POLICY_UNAVAILABLE"
@@ -301,7 +306,7 @@ async def test_a_failure_is_not_kept() -> None:
                 raise UnavailableError("POLICY_UNAVAILABLE", "not now")
             return await super().grant(question)
 
-    decider = Decider(Recovering(), BUNDLE, CATALOGUE, world(marks()), FakeClock())
+    decider = Decider(FixedPolicy(Recovering(), BUNDLE), CATALOGUE, world(marks()), FakeClock())
     with pytest.raises(UnavailableError):
         await decider.decide(caller(), rule(), INVESTIGATE)
     assert await decider.decide(caller(), rule(), INVESTIGATE)

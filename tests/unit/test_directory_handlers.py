@@ -35,7 +35,7 @@ def handlers(store: Store) -> DirectoryHandlers:
             ("/entente.audit.v1.AuditService/SearchAuditEntries", False, (), "role_lacks_permission"),
         ]
 
-    return DirectoryHandlers(store, Cursors(bytes(32)), capabilities, frozenset({"auditor", "inspector"}))
+    return DirectoryHandlers(store, Cursors(bytes(32)), capabilities, lambda: frozenset({"auditor", "inspector"}))
 
 
 def call(request: object, caller: Caller | None = None) -> Call:

@@ -205,7 +205,7 @@ def test_a_profile_gets_its_tokens_in_one_way_and_names_the_issuers_authority(
         assert not config.exists()
     asked: list[str] = []
 
-    def first_call(name: str) -> None:
+    def first_call(name: str, _folder: Path) -> None:
         asked.append(name)
         raise IdentityError("LOGIN_NEEDED", "nobody is logged in under this profile")
 

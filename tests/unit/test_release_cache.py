@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +75,7 @@ def test_another_payload_under_the_same_version_is_not_served_from_the_cache() -
 
 def test_a_pointer_is_not_served_as_a_record() -> None:
     releaser = Releaser()
-    held = replace(grant(EVERYTHING, pointers=1), _views={})
+    held = grant(EVERYTHING, pointers=1)
     releaser.release(Answer(items=(item(report()),)), GET, held)
     out = GET.FromString(releaser.release(Answer(items=(item(report(), as_pointer=True),)), GET, held).response)
     assert out.report.WhichOneof("content") == "pointer"

@@ -154,6 +154,38 @@ def test_a_form_that_does_not_fit_is_found() -> None:
     assert "Bad.name: GRID does not fit" in found(message("Bad", one))
 
 
+def pseudonym(made: Field, kind: int = access_pb2.PSEUDONYM_KIND_NAME) -> Field:
+    made.options.Extensions[access_pb2.pseudonym] = kind  # type: ignore[assignment]
+    return made
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pseudonym(field("name", 1, type=Field.TYPE_INT32)),
+        pseudonym(field("name", 1, type=Field.TYPE_BYTES)),
+        pseudonym(field("name", 1, ENVELOPE)),
+        pseudonym(held("name", 1, ".entente.common.v1.PartialDate")),
+    ],
+    ids=["number", "bytes", "frame", "message"],
+)
+def test_a_pseudonym_where_none_can_stand_is_found(made: Field) -> None:
+    assert "Bad.name: only a text with a class of its own can be released as a pseudonym" in found(message("Bad", made))
+
+
+def test_a_pseudonym_in_a_value_is_found() -> None:
+    made = message("Bad", pseudonym(field("name", 1, 0)))
+    made.options.Extensions[access_pb2.value] = True
+    assert "Bad.name: only a text with a class of its own" in found(made)
+
+
+def test_a_kind_of_pseudonym_in_two_classes_is_found() -> None:
+    """Else the pseudonym would join what policy grants apart: an officer with a suspect of that name."""
+    lines = found(message("Bad", pseudonym(field("a", 1, HEADER)), pseudonym(field("b", 2, SUMMARY))))
+    assert "Bad.b: pseudonyms of kind NAME are of class HEADER" in lines
+    assert found(message("Good", pseudonym(field("a", 1)), pseudonym(field("b", 2)))) == ""
+
+
 def found_of_service(answer: Proto) -> str:
     """Findings for a service whose one method, without a rule, returns this answer."""
     package = new_package()
@@ -212,9 +244,9 @@ def test_items_have_one_place_found_from_descriptors() -> None:
 @pytest.mark.parametrize(
     ("section", "name", "was", "told"),
     [
-        ("fields", "entente.common.v1.Person.name", "SOURCE -", "was SOURCE -, is IDENTITY INITIALS"),
+        ("fields", "entente.common.v1.Person.name", "SOURCE -", "was SOURCE -, is IDENTITY INITIALS pseudonym NAME"),
         ("fields", "entente.common.v1.Person.shoe_size", "BIOGRAPHIC -", "and is gone"),
-        ("fields", "entente.common.v1.Person.name", None, "new (IDENTITY INITIALS)"),
+        ("fields", "entente.common.v1.Person.name", None, "new (IDENTITY INITIALS pseudonym NAME)"),
         ("messages", "entente.common.v1.Marks", "plain", "was plain, is value"),
         ("methods", "entente.report.v1.ReportService.GetReport", "PERMISSION_SELF", "changes who sees it"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from broker.domain.exchange import DisclosureGroup
 from broker.domain.grant import FULL, PART
 from broker.release.errors import ReleaseError
 from broker.release.projector import Released, Releaser
+from entente.access.v1 import access_pb2
 from entente.common.v1 import exchange_pb2
 from entente.report.v1 import report_pb2, report_service_pb2
 from tests.support.canary import fill, set_paths
@@ -118,15 +121,17 @@ def test_a_reason_is_read_from_the_grant() -> None:
 def test_what_is_withheld_for_want_of_the_full_grant_says_so() -> None:
     told = disclosure(release(without("IDENTITY", PART)))
     assert {one.rule for one in told.withheld} == {"test.rule.identity.0.full"}
-    assert {one.path for one in told.generalised} == {"entities.person.name", "entities.organisation.name"}
+    assert {one.path: one.generalisation for one in told.generalised} == {
+        "entities.person.name": access_pb2.GENERALISATION_INITIALS,
+        "entities.organisation.name": access_pb2.GENERALISATION_INITIALS,
+        "entities.organisation.registration": access_pb2.GENERALISATION_TAIL,
+    }
 
 
 def test_a_class_unknown_to_policy_is_withheld_and_told() -> None:
     held = grant(EVERYTHING)
     classes = {name: granted for name, granted in held.classes.items() if name != "SOURCE"}
-    partial = type(held)(
-        **{name: getattr(held, name) for name in held.__slots__ if name not in ("classes", "_views")}, classes=classes
-    )
+    partial = replace(held, classes=classes, lineage=object())
     out = Releaser().release(Answer(items=(item(report()),)), SEARCH, partial)
     assert {one.path for one in disclosure(out).withheld} == {
         "lines.provenance.source_reference",

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.release.transforms import MASK, district, fits, grid, initials, tail
-from entente.common.v1 import entity_pb2
+from broker.release.transforms import (
+    FORMS,
+    MAGNITUDES,
+    MASK,
+    decade,
+    district,
+    fits,
+    grid,
+    initials,
+    magnitude,
+    tail,
+)
+from entente.access.v1 import access_pb2
+from entente.common.v1 import amount_pb2, entity_pb2
 from tests.support.shared import shared_data
 
-TEXT_FORMS = [district, initials, tail]
+TEXT_FORMS = [district, initials, tail, magnitude]
 HOSTILE = [
     "",
     "a",
@@ -61,6 +74,17 @@ def holds_whole(form: str, value: str) -> bool:
         (tail, "12345", MASK),
         (tail, "12", MASK),
         (tail, "", MASK),
+        (magnitude, "0", "under a thousand"),
+        (magnitude, "999.99", "under a thousand"),
+        (magnitude, "1000", "thousands"),
+        (magnitude, "-1234.56", "thousands"),
+        (magnitude, "00012", "under a thousand"),
+        (magnitude, "999999", "hundreds of thousands"),
+        (magnitude, "1000000000", "a thousand millions or more"),
+        (magnitude, "9" * 10**6, "a thousand millions or more"),
+        (magnitude, "about 1000", MASK),
+        (magnitude, ".", MASK),
+        (magnitude, "", MASK),
     ],
 )
 def test_the_form_is_as_the_schema_says(form: object, value: str, expected: str) -> None:
@@ -73,7 +97,7 @@ def test_hostile_text_never_comes_through_whole(form: object) -> None:
     for value in [*names, *HOSTILE]:
         made = form(value)  # type: ignore[operator]
         assert not holds_whole(made, value), value
-        assert len(made) <= 12
+        assert len(made) <= (12 if made not in MAGNITUDES else max(map(len, MAGNITUDES)))
         made.encode("utf-8")
 
 
@@ -96,10 +120,38 @@ def test_a_coordinate_is_coarse_or_gone(value: float) -> None:
         assert math.copysign(1, made) == 1 or made < 0
 
 
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**20), max_value=10**20, places=4))
+def test_an_amount_is_known_by_its_magnitude_alone(amount: Decimal) -> None:
+    made = magnitude(f"{amount:f}")
+    digits = len(str(int(abs(amount)))) if abs(amount) >= 1 else 0
+    assert made == MAGNITUDES[min(max(digits - 3, 0), len(MAGNITUDES) - 1)]
+
+
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_years_are_told_to_the_decade_or_not_at_all(years: int) -> None:
+    made = decade(years)
+    if made is None:
+        assert not 0 <= years <= 9999
+    else:
+        assert made % 10 == 0
+        assert 0 <= years - made < 10
+
+
+def test_every_form_of_the_schema_is_one_that_there_is() -> None:
+    """KEEP needs none, and a pseudonym is no form of a field."""
+    names = {name.removeprefix("GENERALISATION_") for name in access_pb2.Generalisation.keys()}  # noqa: SIM118
+    assert names - {"UNSPECIFIED", "KEEP", "PSEUDONYM"} == FORMS.keys()
+
+
 def test_a_form_fits_only_its_types() -> None:
     fields = entity_pb2.Location.DESCRIPTOR.fields_by_name
     assert fits("DISTRICT", fields["postcode"])
     assert fits("GRID", fields["latitude"])
+    assert fits("DECADE", entity_pb2.Person.DESCRIPTOR.fields_by_name["age"])
+    assert fits("MAGNITUDE", amount_pb2.Amount.DESCRIPTOR.fields_by_name["value"])
+    assert not fits("DECADE", fields["latitude"])
+    assert not fits("DECADE", fields["postcode"])
+    assert not fits("PSEUDONYM", fields["postcode"])
     assert not fits("TAIL", fields["latitude"])
     assert not fits("GRID", fields["postcode"])
     assert not fits("NO_SUCH_FORM", fields["postcode"])

@@ -111,7 +111,14 @@ def test_what_workers_share_is_made_before_they_start_and_never_made_again(tmp_p
     data = config.broker.data
     prepare(config, 2, SystemClock())
     made = {path: path.read_bytes() for path in (data / "keys").iterdir()}
-    assert {path.name.partition("-")[0] for path in made} >= {"log.key", "log", "blind.key", "seal", "cursor.key"}
+    assert {path.name.partition("-")[0] for path in made} >= {
+        "log.key",
+        "log",
+        "blind.key",
+        "seal",
+        "cursor.key",
+        "pseudonym.key",
+    }
     for slot in map(Slot, range(3)):
         assert slot.public_key(data).exists()
         assert not slot.ledger(data).exists(), "a log is its worker's to open"

@@ -82,7 +82,7 @@ async def test_another_processes_revocations_are_in_force_after_a_look(bench: Be
     assert now.holds_user("police.example/north", "pc.ash")
     assert now.tokens == {("https://issuer.example", "t\x1f1")}
     assert (now.issuers, now.agencies) == ({"https://issuer.example"}, {"police.example/south"})
-    assert bench.told == ["recheck", "changed"] * len(TARGETS)
+    assert bench.told == ["changed", "recheck"] * len(TARGETS)
 
 
 async def test_a_glance_sees_it_too_and_confirms_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 Scope: an inspector sees every entry. An auditor sees the entries of its own agency's calls, and those about its own
 agency's records; asked about a record of another agency, or for a case reference, only what its own agency did.
+A silent hit is one of the things that are done with a record: told to the auditors of the record's originator and to
+inspectors, never to the auditors of the agency that looked.
 Checkpoint and proofs are everybody's: they tell sizes and hashes, and no entry.
 """
 
@@ -39,7 +41,7 @@ class AuditHandlers:
         query = self._scoped(call, _query(request))
         page = await self._page(call, request, query, newest_first=True)
         response = audit_service_pb2.SearchAuditEntriesResponse(
-            entries=map(_entry, page.items),
+            entries=await self._entries(call, page),
             next_page_token=self._token(call, request, page),
             ledger_size=page.sizes[0][1],
             log_sizes=map(_log_size, page.sizes),
@@ -52,7 +54,7 @@ class AuditHandlers:
         query = self._scoped(call, AuditQuery(scope=None, record_id=request.record_id))
         page = await self._page(call, request, query, newest_first=False)
         response = audit_service_pb2.GetRecordHistoryResponse(
-            entries=map(_entry, page.items),
+            entries=await self._entries(call, page),
             next_page_token=self._token(call, request, page),
             ledger_size=page.sizes[0][1],
             log_sizes=map(_log_size, page.sizes),
@@ -93,15 +95,27 @@ class AuditHandlers:
         own = str(call.caller.agency)
         # Whoever was dismissed a moment ago is decided on again, not served from a former grant.
         self._store.require_current(call.grant)
-        agency = self._store.agency(own)
-        # Of a role that counts by appointment the grant holds what counts; and the directory says whose inspectors do.
-        if INSPECTOR in call.grant.roles and agency is not None and agency.inspectorate:
-            return query
+        if self._inspects(call):
+            return replace(query, with_hits=True)
         foreign = query.record_id is not None and self._store.owner(query.record_id) != own
         # Another agency's case reference is sealed: a hit would confirm a guess at it.
         if not foreign and query.case_reference is None:
-            return replace(query, scope=(own,))
+            return replace(query, scope=(own,), with_hits=True)
         return replace(query, scope=(own,), agency=own) if query.agency in (None, own) else None
+
+    def _inspects(self, call: Call) -> bool:
+        """Of a role that counts by appointment the grant holds what counts; and the directory says whose inspectors
+        see the whole log."""
+        agency = self._store.agency(str(call.caller.agency))
+        return INSPECTOR in call.grant.roles and agency is not None and agency.inspectorate
+
+    async def _entries(self, call: Call, page: AuditPage) -> list[audit_pb2.AuditEntry]:
+        """The page's entries, with the silent hits that the reader may know of."""
+        everything, own = self._inspects(call), str(call.caller.agency)
+        return [
+            _entry(item, [hit.record_id for hit in hits if everything or hit.originator == own])
+            for item, hits in zip(page.items, await self._reader.hits(page.items), strict=True)
+        ]
 
     async def _page(
         self, call: Call, request: PageRequest, query: AuditQuery | None, *, newest_first: bool
@@ -135,7 +149,7 @@ def _query(request: audit_service_pb2.SearchAuditEntriesRequest) -> AuditQuery:
     )
 
 
-def _entry(item: AuditItem) -> audit_pb2.AuditEntry:
+def _entry(item: AuditItem, silent_hits: list[str]) -> audit_pb2.AuditEntry:
     row, leaf = item.row, item.parsed()
     return audit_pb2.AuditEntry(
         index=row.index,
@@ -152,6 +166,7 @@ def _entry(item: AuditItem) -> audit_pb2.AuditEntry:
         outcome=row.outcome,
         reason=row.reason or None,
         disclosures=map(_disclosure, leaf.get("disclosures", ())),
+        silent_hits=silent_hits,
     )
 
 

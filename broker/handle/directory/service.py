@@ -28,7 +28,7 @@ class DirectoryHandlers:
     those that count by appointment alone."""
 
     def __init__(
-        self, store: Store, cursors: Cursors, capabilities: Capabilities, appointed_roles: frozenset[str]
+        self, store: Store, cursors: Cursors, capabilities: Capabilities, appointed_roles: Callable[[], frozenset[str]]
     ) -> None:
         self._store, self._cursors, self._capabilities = store, cursors, capabilities
         self._appointed_roles = appointed_roles
@@ -47,7 +47,7 @@ class DirectoryHandlers:
             expire_time=Timestamp(seconds=caller.expires_at),
             compartments=sorted(facts.agency.compartments) if facts is not None else (),
             partners=self._partners(facts) if facts is not None else (),
-            unappointed_roles=sorted((caller.roles & self._appointed_roles) - call.grant.roles),
+            unappointed_roles=sorted((caller.roles & self._appointed_roles()) - call.grant.roles),
             broker_time=timestamp(self._store.clock.now_us()),
             certificate_expire_time=Timestamp(seconds=caller.certificate_expires_at),
         )

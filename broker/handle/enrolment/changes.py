@@ -14,6 +14,8 @@ from typing import Protocol
 from broker.domain.directory import Agency, Appointment
 from broker.domain.enrolment import RequestedKey
 from broker.domain.issuer import RegisteredIssuer
+from broker.handle.enrolment.adoption import read_adoption
+from broker.handle.enrolment.conclusion import read_conclusion
 from broker.handle.enrolment.examiners import Examiners
 from broker.handle.enrolment.refusals import invalid, step_missing
 from broker.store import directory, enrolments, revocations
@@ -68,11 +70,15 @@ def read(change: enrolment_pb2.RegistryChange, examiners: Examiners) -> Change:
         case "register_issuer":
             return Registration(_issuer(change.register_issuer), examiners)
         case "appoint":
-            return Appoint(_appointment(change.appoint, "change.appoint"), examiners.appointed_roles)
+            return Appoint(_appointment(change.appoint, "change.appoint"), examiners.appointed_roles())
         case "dismiss":
             return Dismiss(_appointment(change.dismiss, "change.dismiss"))
         case "restore":
             return Restore(change.restore.revocation_id)
+        case "conclude_agreement":
+            return read_conclusion(change.conclude_agreement, examiners)
+        case "adopt_policy":
+            return read_adoption(change.adopt_policy, examiners)
     raise invalid("change", "say what is to change")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from broker.domain.agreement import ExaminedAgreement
 from broker.domain.enrolment import IssuedCertificate, RequestedKey
 from broker.domain.issuer import IssuerProbe, RegisteredIssuer
 
@@ -22,7 +23,9 @@ class Examiners:
         certificate: a certificate in PEM, with those above it -> what it is, if it could call this broker now.
         issuer: refuses a registration that is malformed or collides with an issuer in force.
         probe: tests an issuer live.
-        appointed_roles: roles that count by appointment alone.
+        agreement: a signed agreement -> what it is, if all of its parties have signed it. Raises AgreementError.
+        policy: a bundle of policies -> its revision, if it could be in force.
+        appointed_roles: roles that count by appointment alone, under the policy in force.
         file_issuers: URL -> agency of the issuers in the operator's file, which are changed there.
     """
 
@@ -30,5 +33,7 @@ class Examiners:
     certificate: Callable[[str], IssuedCertificate]
     issuer: Callable[[RegisteredIssuer], None]
     probe: Callable[[RegisteredIssuer], Awaitable[IssuerProbe]]
-    appointed_roles: frozenset[str]
+    agreement: Callable[[str], ExaminedAgreement]
+    policy: Callable[[bytes], str]
+    appointed_roles: Callable[[], frozenset[str]]
     file_issuers: dict[str, str] = field(default_factory=dict)

@@ -34,7 +34,7 @@ from broker.handle.enrolment.probe_limit import ProbeLimit
 from broker.handle.enrolment.refusals import closed, invalid, key_reused, not_found, step_missing, unregistered
 from broker.handle.enrolment.translate import certificate_message, proposal_message
 from broker.handle.times import timestamp
-from broker.store import certificates, enrolments, registry
+from broker.store import certificates, enrolments, policies, registry
 from broker.store.drafts import Outcome
 from broker.store.prepared import Driver
 from broker.store.store import Store
@@ -103,6 +103,7 @@ class EnrolmentHandlers:
             change.require_admissible(driver)
             seq = registry.add_change(driver, call.exchange.exchange_id, change.kind, change.subject, now_us)
             change.apply(driver, seq, now_us)
+            policies.credit(driver, seq, proposal.proposal_id)
             decided = _closed(driver, proposal, APPROVED, person, now_us)
             response = wire.ApproveProposalResponse(proposal=proposal_message(decided, None, now_us))
             return proposal.proposal_id, response, _told(change, APPROVED)

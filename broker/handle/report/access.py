@@ -23,6 +23,19 @@ def field_class(field: FieldDescriptor) -> str:
 
 
 @cache
+def coarser_form(field: FieldDescriptor) -> str:
+    """How the field is released when its class is granted in part, without prefix; empty where it is withheld then."""
+    number = field.GetOptions().Extensions[access_pb2.generalisation]
+    return access_pb2.Generalisation.Name(number).removeprefix("GENERALISATION_") if number else ""
+
+
+@cache
+def has_pseudonym(field: FieldDescriptor) -> bool:
+    """Whether the field is released when its class is granted as a pseudonym."""
+    return bool(field.GetOptions().Extensions[access_pb2.pseudonym])
+
+
+@cache
 def is_portion(message: Descriptor) -> bool:
     """Whether its release is decided apart from its container's."""
     return bool(message.GetOptions().Extensions[access_pb2.portion])

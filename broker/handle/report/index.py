@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from google.protobuf.message import Message
 
 from broker.domain import normal
+from broker.domain.marks import MarkSet, adds_nothing, listens, points
 from broker.handle.report.access import field_class
 from broker.handle.report.translate import Portion, portions
-from broker.store.drafts import IndexedValue, IndexedWord
+from broker.store.beside import WORD, term
+from broker.store.drafts import IndexedBeside, IndexedValue, IndexedWord
 from entente.common.v1 import entity_pb2
 from entente.report.v1 import report_pb2, report_service_pb2
 
@@ -85,3 +87,21 @@ def words(report: report_pb2.Report, container: int, of_portions: tuple[int, ...
         if isinstance(portion, report_pb2.ReportLine):
             for word in normal.words(portion.information):
                 yield IndexedWord(word, _INFORMATION, marks, container)
+
+
+def beside(
+    of_values: Iterable[IndexedValue], of_words: Iterable[IndexedWord], marks: Mapping[int, MarkSet], container: int
+) -> Iterator[IndexedBeside]:
+    """What is told of these values and words beside the report's rows: nothing, unless its originator chose so.
+
+    `marks`: the mark sets of the report and its portions. Where one of them listens the whole report is listed, so that
+    a search whose conditions hold in different portions is heard.
+    """
+    silent, pointing = any(map(listens, marks.values())), points(marks[container])
+    for one in of_values:
+        pointed = pointing and one.kind != OPERATION and adds_nothing(marks[container], marks[one.portion])
+        if silent or pointed:
+            yield IndexedBeside(term(one.kind, one.value), one.portion, container, pointed)
+    if silent:
+        for word in of_words:
+            yield IndexedBeside(term(WORD, word.word), word.portion, container, False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from broker.domain import normal
 from broker.domain.answer import Call
 from broker.handle.report.index import KINDS, OPERATIONS, WORD_CLASSES, Kind
@@ -9,6 +11,15 @@ from broker.handle.report.translate import RECORD_TYPE
 from broker.handle.times import microseconds
 from broker.store.search import Conditions, ValueCondition
 from entente.report.v1 import report_service_pb2
+
+# Beside an entity, each would tell more of a record than a pointer may: what it says, when it changed.
+_NARROWING: tuple[Literal["text", "operation", "external_reference", "updated_after", "updated_before"], ...] = (
+    "text",
+    "operation",
+    "external_reference",
+    "updated_after",
+    "updated_before",
+)
 
 
 def conditions(call: Call, request: report_service_pb2.SearchReportsRequest) -> Conditions | None:
@@ -23,6 +34,7 @@ def conditions(call: Call, request: report_service_pb2.SearchReportsRequest) -> 
         return None
     reference = request.external_reference
     return Conditions(
+        pointable=not any(request.HasField(name) for name in _NARROWING) and request.HasField("entity"),
         record_type=RECORD_TYPE,
         values=tuple(values),
         words=words,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from broker.domain.errors import ConflictError, DecisionError, HiddenError, PreconditionError
+from broker.domain.hit import Looks
 
 
-def not_found() -> HiddenError:
-    """Hidden or missing: nothing in the answer tells which."""
-    return HiddenError("NOT_FOUND", "there is no such report, or it is hidden from you")
+def not_found(looks: Looks | None = None) -> HiddenError:
+    """Hidden or missing: nothing in the answer tells which. `looks`: of a call that only looks for it."""
+    return HiddenError("NOT_FOUND", "there is no such report, or it is hidden from you", looks=looks)
 
 
 def not_originator() -> DecisionError:

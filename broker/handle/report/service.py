@@ -6,14 +6,18 @@ from typing import cast
 
 from broker.domain.answer import Answer, Call, StoredItem
 from broker.domain.clock import Clock
+from broker.domain.errors import HiddenError
+from broker.domain.hit import ID_ROOM, SEARCH_ROOM, Looks
 from broker.handle.cursor import Cursors, query_digest
+from broker.handle.report.places import opened, place_after
 from broker.handle.report.query import conditions
 from broker.handle.report.refusals import not_found
 from broker.handle.report.size import fitting
 from broker.handle.report.subscription import Subscription
 from broker.handle.report.translate import RECORD_TYPE
 from broker.handle.report.writing import Writing
-from broker.store.records import LARGEST
+from broker.store.beside import Place
+from broker.store.records import LARGEST, StoredVersion
 from broker.store.store import Store
 from entente.report.v1 import report_pb2, report_service_pb2
 
@@ -39,24 +43,25 @@ class ReportHandlers:
             agency=str(call.caller.agency),
         )
         if found is None or found.record_type != RECORD_TYPE:
-            raise not_found()
-        return Answer(items=(found.item(),))
+            raise self._unseen(call, request.record_id)
+        return Answer(items=(self._item(found),), looks=Looks(ID_ROOM))
 
     def search_reports(self, call: Call) -> Answer:
-        """A page of reports, newest first."""
+        """A page of reports, newest first; after the last of them pointers, where the search may find some."""
         request = cast(report_service_pb2.SearchReportsRequest, call.request)
         query = query_digest(request)
-        below = self._cursors.open_number(call, query, request.page_token) if request.page_token else None
+        place = opened(self._cursors.open(call, query, request.page_token)) if request.page_token else Place()
         wanted = conditions(call, request)
         if wanted is None:
-            return Answer()
+            return Answer(looks=Looks(SEARCH_ROOM))
         size = request.page_size or DEFAULT_PAGE
-        found = self._store.search(call.grant, wanted, below, size + 1)
-        items = [one.item() for one in found[:size]]
+        found = self._store.search(call.grant, wanted, place, size + 1, agency=str(call.caller.agency))
+        items = [self._item(one) for one in found.versions[:size]]
         fit = fitting(items, call.grant, PAGE_BYTES)
-        token = self._cursors.seal_number(call, query, found[fit - 1].seq) if fit < len(found) else None
+        more = fit < len(found.versions)
+        token = self._cursors.seal(call, query, place_after(found.versions[fit - 1])) if more else None
         envelope = report_service_pb2.SearchReportsResponse(next_page_token=token)
-        return Answer(envelope.SerializeToString(), tuple(items[:fit]))
+        return Answer(envelope.SerializeToString(), tuple(items[:fit]), looks=Looks(SEARCH_ROOM, found.hits))
 
     def list_report_versions(self, call: Call) -> Answer:
         """A page of a report's versions, newest first. Raises HiddenError where hidden or missing."""
@@ -66,7 +71,7 @@ class ReportHandlers:
         size = request.page_size or DEFAULT_PAGE
         found = self._store.history(call.grant, request.record_id, below, size + 1, agency=str(call.caller.agency))
         if found is None or any(one.record_type != RECORD_TYPE for one in found):
-            raise not_found()
+            raise self._unseen(call, request.record_id)
         items: list[StoredItem] = []
         for one in found[:size]:
             kind = report_pb2.ChangeKind.Value(f"CHANGE_KIND_{one.kind}")
@@ -74,7 +79,17 @@ class ReportHandlers:
         fit = fitting(items, call.grant, PAGE_BYTES)
         token = self._cursors.seal_number(call, query, found[fit - 1].version) if fit < len(found) else None
         envelope = report_service_pb2.ListReportVersionsResponse(next_page_token=token)
-        return Answer(envelope.SerializeToString(), tuple(items[:fit]))
+        return Answer(envelope.SerializeToString(), tuple(items[:fit]), looks=Looks(ID_ROOM))
+
+    def _item(self, found: StoredVersion) -> StoredItem:
+        """What goes to the release stage: of a pointer with its originator's contact, which the directory shows too."""
+        originator = self._store.agency(found.originator) if found.as_pointer else None
+        return found.item(contact="" if originator is None else originator.contact)
+
+    def _unseen(self, call: Call, record_id: str) -> HiddenError:
+        """The refusal of a read by id, in the same steps whether somebody is told of it or not."""
+        hit = self._store.silent_holder(call.grant, record_id, agency=str(call.caller.agency))
+        return not_found(Looks(ID_ROOM, () if hit is None else (hit,)))
 
     async def submit_report(self, call: Call) -> Answer:
         """Take a report in."""

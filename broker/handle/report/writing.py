@@ -67,7 +67,7 @@ class Writing:
         report = report_pb2.Report()
         report.CopyFrom(request.report)
         rekey(report)
-        record = _record_marks(report.header, str(call.caller.agency))
+        record = record_marks(report.header, str(call.caller.agency))
         marked = [(f"report.{name}[{i}]", portion_marks(record, portion)) for name, i, portion in portions(report)]
         refuse_loose(record, marked)
         header = report.header
@@ -149,6 +149,9 @@ class Writing:
         header.state = record_pb2.RECORD_STATE_ACTIVE if active else record_pb2.RECORD_STATE_RETRACTED
         ids = tx.intern((change.record, *change.portions))
         container, of_portions = ids[change.record], tuple(ids[marks] for marks in change.portions)
+        values = tuple(index.values(change.report, container, of_portions)) if active else ()
+        words = tuple(index.words(change.report, container, of_portions)) if active else ()
+        beside = index.beside(values, words, {number: marks for marks, number in ids.items()}, container)
         tx.add(
             NewVersion(
                 record_id=header.record_id,
@@ -164,8 +167,9 @@ class Writing:
                 time_us=now_us,
                 active=active,
                 references=tuple((one.source, one.reference) for one in header.external_references),
-                values=tuple(index.values(change.report, container, of_portions)) if active else (),
-                words=tuple(index.words(change.report, container, of_portions)) if active else (),
+                values=values,
+                words=words,
+                beside=tuple(beside),
             )
         )
         envelope = change.response(
@@ -184,7 +188,7 @@ def _amended(
     `unseen`: the marks of portions that the caller cannot see, by key.
     """
     report = merged.report
-    record = _record_marks(report.header, report.header.originator)
+    record = record_marks(report.header, report.header.originator)
     checked = {(name, portion.key): portion_marks(record, portion) for _, name, portion in merged.sent}
     marked = [(path, checked[name, portion.key]) for path, name, portion in merged.sent]
     refuse_loose(record, marked)
@@ -213,7 +217,7 @@ def _keys(report: report_pb2.Report) -> list[str]:
     return [f"{name}.{portion.key}" for name, _, portion in portions(report)]
 
 
-def _record_marks(header: record_pb2.RecordHeader, originator: str) -> MarkSet:
+def record_marks(header: record_pb2.RecordHeader, originator: str) -> MarkSet:
     """The record's mark set. Raises REQUEST_INVALID where it lacks a classification or a handling code."""
     marks = mark_set(header.marks, originator)
     needed = ("classification", "handling_code")

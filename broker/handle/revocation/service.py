@@ -20,7 +20,7 @@ from broker.handle.revocation.rules import is_registrar, key_reused, require_reg
 from broker.handle.revocation.translate import target, to_wire
 from broker.store import registry, revocations
 from broker.store.drafts import Outcome
-from broker.store.fresh import require_same_directory
+from broker.store.fresh import require_current
 from broker.store.prepared import Driver
 from broker.store.records import LARGEST
 from broker.store.store import Store
@@ -44,7 +44,7 @@ class RevocationHandlers:
 
         def work(tx: WriteTransaction) -> Answer:
             # Not the mark sets: reports that come in must not hold up a revocation.
-            require_same_directory(tx.driver, call.grant)
+            require_current(tx.driver, call.grant)
             tx.require_not_revoked(call.caller)
             return _replayed(tx, call, request.idempotency_key) or self._revoke(tx, call, request)
 
@@ -59,7 +59,7 @@ class RevocationHandlers:
         size = request.page_size or DEFAULT_PAGE
 
         def read(driver: Driver) -> list[tuple[int, Revocation]]:
-            require_same_directory(driver, call.grant)
+            require_current(driver, call.grant)
             return revocations.page(driver, below, size + 1, agency=agency)
 
         found = self._store.look(read)

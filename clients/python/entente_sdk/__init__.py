@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RequestError,
         UnavailableError,
     )
+    from entente_sdk.export import Exported, verify_export
     from entente_sdk.justification import Justification
     from entente_sdk.profile import Profile
     from entente_sdk.queries import AuditQuery, ReportQuery
@@ -65,6 +66,7 @@ _MODULES = {
     "DecisionError": "errors",
     "Entente": "_sync.client",
     "EntenteError": "errors",
+    "Exported": "export",
     "HandshakeError": "errors",
     "IdentityError": "errors",
     "InternalError": "errors",
@@ -84,6 +86,7 @@ _MODULES = {
     "load_profile": "settings",
     "load_report": "reports",
     "parse_report": "reports",
+    "verify_export": "export",
 }
 
 __all__ = [
@@ -101,6 +104,7 @@ __all__ = [
     "DecisionError",
     "Entente",
     "EntenteError",
+    "Exported",
     "HandshakeError",
     "IdentityError",
     "InternalError",
@@ -120,6 +124,7 @@ __all__ = [
     "load_profile",
     "load_report",
     "parse_report",
+    "verify_export",
 ]
 
 

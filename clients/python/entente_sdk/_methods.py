@@ -9,9 +9,15 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 
 from entente.audit.v1 import audit_service_pb2 as audit
+from entente.audit.v1 import explanation_service_pb2 as explanation
+from entente.directory.v1 import agreement_service_pb2 as agreements
 from entente.directory.v1 import directory_service_pb2 as directory
 from entente.directory.v1 import enrolment_service_pb2 as enrolment
 from entente.directory.v1 import revocation_service_pb2 as revocation
+from entente.policy.v1 import policy_service_pb2 as policy
+from entente.policy.v1 import simulation_service_pb2 as simulation
+from entente.report.v1 import audience_service_pb2 as audience
+from entente.report.v1 import hit_service_pb2 as hits
 from entente.report.v1 import report_service_pb2 as reports
 
 M = TypeVar("M", bound=Message)
@@ -41,12 +47,18 @@ RETRACT = _method(reports.DESCRIPTOR, "RetractReport", reports.RetractReportResp
 LIST_VERSIONS = _method(reports.DESCRIPTOR, "ListReportVersions", reports.ListReportVersionsResponse)
 SUBSCRIBE = _method(reports.DESCRIPTOR, "SubscribeReports", reports.SubscribeReportsResponse)
 
+LIST_HITS = _method(hits.DESCRIPTOR, "ListHits", hits.ListHitsResponse)
+
 WHO_AM_I = _method(directory.DESCRIPTOR, "WhoAmI", directory.WhoAmIResponse)
 GET_AGENCY = _method(directory.DESCRIPTOR, "GetAgency", directory.GetAgencyResponse)
 LIST_AGENCIES = _method(directory.DESCRIPTOR, "ListAgencies", directory.ListAgenciesResponse)
 
 REVOKE = _method(revocation.DESCRIPTOR, "Revoke", revocation.RevokeResponse)
 LIST_REVOCATIONS = _method(revocation.DESCRIPTOR, "ListRevocations", revocation.ListRevocationsResponse)
+
+GET_AGREEMENT = _method(agreements.DESCRIPTOR, "GetAgreement", agreements.GetAgreementResponse)
+LIST_AGREEMENTS = _method(agreements.DESCRIPTOR, "ListAgreements", agreements.ListAgreementsResponse)
+WITHDRAW_AGREEMENT = _method(agreements.DESCRIPTOR, "WithdrawAgreement", agreements.WithdrawAgreementResponse)
 
 PROPOSE_CHANGE = _method(enrolment.DESCRIPTOR, "ProposeChange", enrolment.ProposeChangeResponse)
 APPROVE_PROPOSAL = _method(enrolment.DESCRIPTOR, "ApproveProposal", enrolment.ApproveProposalResponse)
@@ -56,6 +68,11 @@ GET_PROPOSAL = _method(enrolment.DESCRIPTOR, "GetProposal", enrolment.GetProposa
 LIST_PROPOSALS = _method(enrolment.DESCRIPTOR, "ListProposals", enrolment.ListProposalsResponse)
 LIST_CERTIFICATES = _method(enrolment.DESCRIPTOR, "ListCertificates", enrolment.ListCertificatesResponse)
 TEST_ISSUER = _method(enrolment.DESCRIPTOR, "TestIssuer", enrolment.TestIssuerResponse)
+
+EXPLAIN = _method(explanation.DESCRIPTOR, "ExplainExchange", explanation.ExplainExchangeResponse)
+PREVIEW_AUDIENCE = _method(audience.DESCRIPTOR, "PreviewAudience", audience.PreviewAudienceResponse)
+GET_POLICY = _method(policy.DESCRIPTOR, "GetPolicy", policy.GetPolicyResponse)
+SIMULATE_CHANGE = _method(simulation.DESCRIPTOR, "SimulateChange", simulation.SimulateChangeResponse)
 
 SEARCH_AUDIT = _method(audit.DESCRIPTOR, "SearchAuditEntries", audit.SearchAuditEntriesResponse)
 RECORD_HISTORY = _method(audit.DESCRIPTOR, "GetRecordHistory", audit.GetRecordHistoryResponse)

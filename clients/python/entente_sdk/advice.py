@@ -50,6 +50,8 @@ ADVICE: dict[str, str] = {
     "LIMIT_EXCEEDED": "Wait, then ask less often.",
     "ACKNOWLEDGEMENT_OVERDUE": "Acknowledge each batch within 5 s; resume from the last cursor.",
     "STREAM_EXPIRED": "Renew token or certificate and resume from the last cursor.",
+    "AGREEMENT_ENDED": "Ask again, or resume from the last cursor: what remains allowed is delivered. "
+    "`entente agreement list` says what ended.",
     "CALL_TOO_LONG": "Ask for less at once: a smaller page, fewer conditions.",
     "CANCELLED": "Ask again, with a longer deadline if it had passed.",
     "POLICY_UNAVAILABLE": _AGAIN,
@@ -75,6 +77,9 @@ ADVICE: dict[str, str] = {
     "LOGIN_NEEDED": "Log in: `entente login`.",
     "LOGIN_REFUSED": "Ask the issuer's operator whether this client may use this grant, scope and resource.",
     "LOGIN_ENDED": "Log in again: `entente login`.",
+    "AGREEMENT_INVALID": "Correct the file; `entente agreement check FILE` says all that is wrong with it.",
+    "EXPORT_FILE": "Choose another file, or go on with what was begun: `--resume` and the same conditions.",
+    "EXPORT_MALFORMED": "Do not rely on the file: it is not what the broker answered. Export again.",
     "ISSUER_UNTRUSTED": "Set issuer_ca to the authority of the issuer's certificate. If it is right, do not go on.",
     "ISSUER_NO_ANSWER": "Check issuer and network, and that the issuer runs; `entente doctor` looks step by step.",
     "ISSUER_ODD": "Tell the issuer's operator: the answer is not what the standard asks for.",

@@ -61,13 +61,16 @@ class EntenteError(Exception):
         lines = [f"{self.message} ({self.reason})"]
         lines += [f"  {path}: {description}" for path, description in self.fields]
         if self.exchange_id:
-            lines.append(f"Exchange: {self.exchange_id}")
+            told = f" (`entente explain {self.exchange_id}` tells why)" if self.explained else ""
+            lines.append(f"Exchange: {self.exchange_id}{told}")
         if self.retry_after_s is not None:
             lines.append(f"Wait at least {self.retry_after_s:.3g} s.")
         lines.append(f"What to do: {advice_for(self.reason, self.default_advice)}")
         return "\n".join(lines)
 
     default_advice = "Read the message above; if it does not help, ask the broker's operator."
+    # Whether the broker explains the exchange to whom it happened to.
+    explained = False
 
 
 class IdentityError(EntenteError):
@@ -80,6 +83,7 @@ class DecisionError(EntenteError):
     """Policy refuses this caller, method or purpose."""
 
     default_advice = "See with `entente whoami` what you may do, and for which purposes."
+    explained = True
 
 
 class NotFoundError(DecisionError):

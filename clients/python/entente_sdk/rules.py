@@ -23,25 +23,28 @@ MEANINGS = {
 
 def rules() -> dict[str, Any]:
     """All rules that are at hand: name -> {reason, text, remedy}. Empty where no policies are installed."""
-    return dict(_texts())
+    return dict(policy_table("rules"))
 
 
 def rule_text(rule: str, reason: str) -> str:
     """A rule in a sentence; `reason` is its kind in words, used where the rule's own text is not at hand."""
-    found = _texts().get(rule)
+    found = policy_table("rules").get(rule)
     text = found.get("text") if isinstance(found, dict) else None
     return str(text) if text else MEANINGS.get(reason, "No text is at hand.")
 
 
 @cache
-def _texts() -> dict[str, Any]:
-    """Policy's own table. It is data, found beside the broker's code; none of that code is loaded."""
+def policy_table(name: str) -> dict[str, Any]:
+    """One of policy's own tables: `rules`, `legal_bases`, `purposes`. Empty where no policies are installed.
+
+    It is data, found beside the broker's code; none of that code is loaded.
+    """
     spec = find_spec("broker")
     if spec is None or spec.origin is None:
         return {}
     package = Path(spec.origin).parent
     for policies in (package / "_policies", package.parent / "policies"):
-        path = policies / "data" / "rules.json"
+        path = policies / "data" / f"{name}.json"
         if path.is_file():
             table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return table

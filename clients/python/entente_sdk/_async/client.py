@@ -11,10 +11,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from entente_sdk._async.agreements import AsyncAgreements
+from entente_sdk._async.audience import AsyncAudience
 from entente_sdk._async.audit import AsyncAudit
 from entente_sdk._async.calls import DEFAULT_SECONDS, AsyncCalls
 from entente_sdk._async.directory import AsyncDirectory
 from entente_sdk._async.enrolment import AsyncEnrolment
+from entente_sdk._async.explanation import AsyncExplanations
+from entente_sdk._async.hits import AsyncHits
+from entente_sdk._async.policy import AsyncPolicy
 from entente_sdk._async.reports import AsyncReports
 from entente_sdk._async.revocation import AsyncRevocations
 from entente_sdk.profile import Profile
@@ -44,10 +49,15 @@ class AsyncEntente:
         tokens = TokenSource(token) if token is not None else TokenSource.of(profile)
         self._calls = AsyncCalls(profile, tokens, retry or RetryPolicy(), seconds)
         self.reports = AsyncReports(self._calls)
+        self.hits = AsyncHits(self._calls)
         self.directory = AsyncDirectory(self._calls)
         self.audit = AsyncAudit(self._calls)
         self.enrolment = AsyncEnrolment(self._calls)
         self.revocations = AsyncRevocations(self._calls)
+        self.agreements = AsyncAgreements(self._calls)
+        self.explanations = AsyncExplanations(self._calls)
+        self.audience = AsyncAudience(self._calls)
+        self.policy = AsyncPolicy(self._calls)
 
     @classmethod
     def from_profile(cls, name: str | None = None) -> Self:

@@ -12,10 +12,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from entente_sdk._sync.agreements import Agreements
+from entente_sdk._sync.audience import SyncAudience
 from entente_sdk._sync.audit import Audit
 from entente_sdk._sync.calls import DEFAULT_SECONDS, Calls
 from entente_sdk._sync.directory import Directory
 from entente_sdk._sync.enrolment import Enrolment
+from entente_sdk._sync.explanation import SyncExplanations
+from entente_sdk._sync.hits import Hits
+from entente_sdk._sync.policy import SyncPolicy
 from entente_sdk._sync.reports import Reports
 from entente_sdk._sync.revocation import Revocations
 from entente_sdk.profile import Profile
@@ -45,10 +50,15 @@ class Entente:
         tokens = TokenSource(token) if token is not None else TokenSource.of(profile)
         self._calls = Calls(profile, tokens, retry or RetryPolicy(), seconds)
         self.reports = Reports(self._calls)
+        self.hits = Hits(self._calls)
         self.directory = Directory(self._calls)
         self.audit = Audit(self._calls)
         self.enrolment = Enrolment(self._calls)
         self.revocations = Revocations(self._calls)
+        self.agreements = Agreements(self._calls)
+        self.explanations = SyncExplanations(self._calls)
+        self.audience = SyncAudience(self._calls)
+        self.policy = SyncPolicy(self._calls)
 
     @classmethod
     def from_profile(cls, name: str | None = None) -> Self:

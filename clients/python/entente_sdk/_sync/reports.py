@@ -8,6 +8,7 @@ a call repeatable after a crash of your program.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from uuid import uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -16,9 +17,11 @@ from entente.report.v1 import report_pb2
 from entente.report.v1 import report_service_pb2 as wire
 from entente_sdk import _methods
 from entente_sdk._sync.calls import Calls
+from entente_sdk._sync.export import export_reports
 from entente_sdk._sync.pages import Pages
 from entente_sdk._sync.subscription import Subscription
 from entente_sdk.answers import Answer
+from entente_sdk.export import Exported
 from entente_sdk.justification import Justification
 from entente_sdk.queries import ReportQuery
 
@@ -81,6 +84,24 @@ class Reports:
             return self._calls.unary(_methods.SEARCH, request, seconds)
 
         return Pages(fetch, lambda page: page.reports)
+
+    def export(
+        self,
+        path: Path,
+        query: ReportQuery | None = None,
+        *,
+        page_size: int | None = None,
+        resume: bool = False,
+        justification: Justification | None = None,
+    ) -> Exported:
+        """All reports that fit every condition into a new file: JSON lines with each page's receipt (`export.file`).
+
+        The file stands under its name when it is whole. What was cut off is gone on with by `resume`, with the same
+        conditions. `entente receipt verify` checks it later, offline. Raises ConfigurationError.
+        """
+        return export_reports(
+            self._calls, path, query, page_size=page_size, resume=resume, justification=justification
+        )
 
     def amend(
         self,

@@ -143,6 +143,8 @@ def print_entries(entries: list[audit_pb2.AuditEntry]) -> None:
 
 def _line(entry: audit_pb2.AuditEntry, several: bool) -> tuple[str | tuple[str, str], ...]:
     outcome = entry.outcome + (f" ({entry.reason})" if entry.reason else "")
+    if entry.silent_hits:
+        outcome += f", silent hit on {', '.join(entry.silent_hits)}"
     released = sorted({path for one in entry.disclosures for path in one.released})
     withheld = sorted({f"{item.path} ({item.rule})" for one in entry.disclosures for item in one.withheld})
     return (

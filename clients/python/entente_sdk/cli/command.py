@@ -54,12 +54,19 @@ _OUTPUT = typer.Option("--output", "-o", metavar="|".join(OUTPUTS), help="Form o
 _PROFILE = typer.Option("--profile", metavar="NAME", help="Profile of the configuration.", rich_help_panel=_PANEL)
 _PURPOSE = typer.Option("--purpose", metavar="PURPOSE", help="What for.", rich_help_panel=_PANEL)
 _CASE = typer.Option("--case", metavar="REFERENCE", help="The case that it serves.", rich_help_panel=_PANEL)
+_BASIS = typer.Option(
+    "--basis",
+    metavar="CODE",
+    help="Its legal basis, as `entente agreement bases` lists them; any other text counts as none.",
+    rich_help_panel=_PANEL,
+)
 _REASON = typer.Option("--reason", metavar="TEXT", help="Why, in your words; kept sealed.", rich_help_panel=_PANEL)
 COMMON: dict[str, Any] = {
     "output": Annotated[str | None, _OUTPUT],
     "profile": Annotated[str | None, _PROFILE],
     "purpose": Annotated[str | None, _PURPOSE],
     "case": Annotated[str | None, _CASE],
+    "basis": Annotated[str | None, _BASIS],
     "reason": Annotated[str | None, _REASON],
 }
 # Option -> (setting that it overrides, as it is written).
@@ -67,6 +74,7 @@ _OVERRIDES = {
     "output": ("output", "--output"),
     "purpose": ("purpose", "--purpose"),
     "case": ("case_reference", "--case"),
+    "basis": ("legal_basis", "--basis"),
 }
 
 

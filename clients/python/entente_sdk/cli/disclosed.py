@@ -1,7 +1,7 @@
 """A report as this caller may see it, row by row: what was withheld stands in its place, with rule and reason.
 
 MUST: a withheld field is never shown as empty, and never left out, whether or not a portion that could hold it is
-there; a generalised value says that it is one.
+there; a generalised value says that it is one, and a pseudonym how far it reaches.
 """
 
 from __future__ import annotations
@@ -118,11 +118,8 @@ class _Walk:
         text = shown(field, value)
         for one in self._generalised:
             if one.path == path and _applies(one.portions, key):
-                form = words(access_pb2.Generalisation.DESCRIPTOR, one.generalisation)
-                if one.generalisation == access_pb2.GENERALISATION_KEEP:
-                    # Of a value with several parts, those that are coarse already were kept: a date's year.
-                    form = "coarse parts only"
-                return Row(label, f"{text}  (generalised: {form}; {one.rule or 'no rule named'})", "generalised")
+                told = f"{_form(one.generalisation)}; {one.rule or 'no rule named'}"
+                return Row(label, f"{text}  ({told})", "generalised")
         return Row(label, text)
 
     def _applying(self, path: str, key: str) -> Iterator[exchange_pb2.WithheldField]:
@@ -130,6 +127,15 @@ class _Walk:
             if one.path == path and _applies(one.portions, key):
                 self._placed.add(at)
                 yield one
+
+
+def _form(generalisation: access_pb2.Generalisation.ValueType) -> str:
+    if generalisation == access_pb2.GENERALISATION_PSEUDONYM:
+        return "pseudonym, the same for you throughout this case"
+    if generalisation == access_pb2.GENERALISATION_KEEP:
+        # Of a value with several parts, those that are coarse were kept: a date's year, an amount's magnitude.
+        return "generalised: coarse parts only"
+    return f"generalised: {words(access_pb2.Generalisation.DESCRIPTOR, generalisation)}"
 
 
 def _applies(portions: Any, key: str) -> bool:

@@ -6,6 +6,7 @@ An entry point is a Typer application, or a function whose parameters Typer unde
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -24,17 +25,23 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 
 def register(app: typer.Typer) -> None:
     """Add every command found, and the broker's in any case."""
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    for name in sorted(found.keys() | BROKER_COMMANDS.keys()):
-        _add(app, name, found.get(name))
+    add_group(app, GROUP, BROKER_COMMANDS)
 
 
-def _add(app: typer.Typer, name: str, point: EntryPoint | None) -> None:
-    @app.command(name, context_settings=dict(_PASS_ON), help=BROKER_COMMANDS.get(name, f"Brought by {_origin(point)}."))
+def add_group(app: typer.Typer, group: str, ours: Mapping[str, str], prefix: str = "") -> None:
+    """Add every command of a group of entry points, and ours (name -> help) in any case. `prefix`: the words before."""
+    found = {point.name: point for point in entry_points(group=group)}
+    for name in sorted(found.keys() | ours.keys()):
+        point = found.get(name)
+        _add(app, name, point, prefix, ours.get(name, f"Brought by {_origin(point)}."))
+
+
+def _add(app: typer.Typer, name: str, point: EntryPoint | None, prefix: str, help_: str) -> None:
+    @app.command(name, context_settings=dict(_PASS_ON), help=help_)
     def run(context: typer.Context) -> None:
         with expected_errors():
-            application = _application(load(name, point))
-            application(args=context.args, prog_name=f"entente {name}", standalone_mode=True)
+            application = _application(load(prefix + name, point))
+            application(args=context.args, prog_name=f"entente {prefix}{name}", standalone_mode=True)
 
 
 def load(name: str, point: EntryPoint | None) -> Any:

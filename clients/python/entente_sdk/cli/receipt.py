@@ -1,4 +1,4 @@
-"""`entente receipt verify`: check kept evidence again, offline."""
+"""`entente receipt verify`: check kept evidence, or an export, again, offline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import typer
 from entente_sdk.cli.command import command
 from entente_sdk.cli.session import Session, print_table, say
 from entente_sdk.errors import ConfigurationError, ReceiptError
+from entente_sdk.export import is_export, verify_export
 from entente_tlog.errors import ReceiptError as TlogReceiptError
 from entente_tlog.errors import TlogError
 from entente_tlog.receipt import LogKey, VerifiedReceipt, verify_receipt
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="What `entente report get --evidence FILE` kept.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="What `report get --evidence` or `report export` wrote.")]
 Key = Annotated[str | None, typer.Option("--key", metavar="VKEY", help="The log's public key. Default: the profile's.")]
 
 
@@ -32,8 +33,11 @@ def register(parent: typer.Typer) -> None:
 
     @command(app, "verify")
     def verify(session: Session, file: File, key: Key = None) -> None:
-        """Verify a kept request and response against the log's public key, offline."""
+        """Verify a kept request and response, or all pages of an export, against the log's public key, offline."""
         keys = (key,) if key else session.settings.values["log_key"].value
+        if file.is_file() and is_export(file):
+            _show_export(session, file, keys or ())
+            return
         verified = verify_evidence(file, keys or ())
         entry = {
             "exchange_id": str(verified.leaf.get("exchange_id", "")),
@@ -51,16 +55,33 @@ def register(parent: typer.Typer) -> None:
         session.show(entry, table)
 
 
-def verify_evidence(file: Path, keys: tuple[str, ...]) -> VerifiedReceipt:
-    """Raises ReceiptError, or ConfigurationError for a file or key that cannot be used."""
+def _show_export(session: Session, file: Path, keys: tuple[str, ...]) -> None:
+    held = verify_export(file, trusted_keys(keys))
+
+    def table() -> None:
+        say(f"Verified: {held.reports} reports from {held.pages} pages, each page on the ledger.", "green")
+
+    session.show({"file": str(file), "reports": held.reports, "pages": held.pages}, table)
+
+
+def trusted_keys(keys: tuple[str, ...]) -> list[LogKey]:
+    """Raises ConfigurationError where there is none, or one that cannot be used."""
     if not keys:
         raise ConfigurationError("give the log's public key: --key, or log_key in the profile", reason="USAGE")
     try:
+        return [LogKey.parse(text) for text in keys]
+    except (ValueError, TlogError) as error:
+        raise ConfigurationError(f"the key cannot be used: {error}", reason="USAGE") from error
+
+
+def verify_evidence(file: Path, keys: tuple[str, ...]) -> VerifiedReceipt:
+    """Raises ReceiptError, or ConfigurationError for a file or key that cannot be used."""
+    trusted = trusted_keys(keys)
+    try:
         content = json.loads(file.read_text(encoding="utf-8"))
         request, response = (base64.b64decode(content[name], validate=True) for name in ("request", "response"))
-        trusted = [LogKey.parse(text) for text in keys]
-    except (OSError, ValueError, KeyError, TypeError, TlogError) as error:
-        raise ConfigurationError(f"neither evidence nor key can be used: {error}", reason="USAGE") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"the evidence cannot be used: {error}", reason="USAGE") from error
     try:
         return verify_receipt(request=request, response=response, keys=trusted)
     except TlogReceiptError as error:

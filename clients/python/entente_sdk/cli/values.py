@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from entente.access.v1 import access_pb2
-from entente.common.v1 import date_pb2, grading_pb2
+from entente.common.v1 import amount_pb2, date_pb2, grading_pb2
 from entente_sdk.reports import enum_prefix
 
 _ASSESSMENTS = "?ABCDE"
@@ -30,6 +30,13 @@ def enum_name(enum: EnumDescriptor, number: int) -> str:
 def words(enum: EnumDescriptor, number: int) -> str:
     """`originator only` of WITHHELD_REASON_ORIGINATOR_ONLY."""
     return enum_name(enum, number).lower().replace("_", " ")
+
+
+def form_text(form: int) -> str:
+    """How a value was made coarser, in a few words. Of a value with several parts, those that are coarse are kept."""
+    if form == access_pb2.GENERALISATION_KEEP:
+        return "coarse parts only"
+    return words(access_pb2.Generalisation.DESCRIPTOR, form)
 
 
 def shown(field: FieldDescriptor, value: Any) -> str:
@@ -74,6 +81,10 @@ def _range(value: date_pb2.DateRange) -> str:
     return start if start == end else f"{start} to {end}"
 
 
+def _amount(value: amount_pb2.Amount) -> str:
+    return f"{value.currency} {value.value}".strip()
+
+
 def _grading(value: grading_pb2.Grading) -> str:
     if value.HasField("europol"):
         europol = value.europol
@@ -89,4 +100,5 @@ _FORMS: dict[str, Callable[[Any], str]] = {
     "entente.common.v1.PartialDate": _date,
     "entente.common.v1.DateRange": _range,
     "entente.common.v1.Grading": _grading,
+    "entente.common.v1.Amount": _amount,
 }

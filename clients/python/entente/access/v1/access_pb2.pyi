@@ -248,6 +248,10 @@ class _GeneralisationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Genera
     """A coordinate to one decimal place, about 10 km."""
     GENERALISATION_PSEUDONYM: _Generalisation.ValueType  # 6
     """Not a field's coarser form: in a disclosure, that a pseudonym stands in the value's place."""
+    GENERALISATION_DECADE: _Generalisation.ValueType  # 7
+    """Years to their decade: an age of 37 becomes 30, the year 1987 becomes 1980."""
+    GENERALISATION_MAGNITUDE: _Generalisation.ValueType  # 8
+    """An amount to its order of magnitude, in words: "1234.56" becomes "thousands"."""
 
 class Generalisation(_Generalisation, metaclass=_GeneralisationEnumTypeWrapper):
     """Coarser forms of a field."""
@@ -266,7 +270,69 @@ GENERALISATION_GRID: Generalisation.ValueType  # 5
 """A coordinate to one decimal place, about 10 km."""
 GENERALISATION_PSEUDONYM: Generalisation.ValueType  # 6
 """Not a field's coarser form: in a disclosure, that a pseudonym stands in the value's place."""
+GENERALISATION_DECADE: Generalisation.ValueType  # 7
+"""Years to their decade: an age of 37 becomes 30, the year 1987 becomes 1980."""
+GENERALISATION_MAGNITUDE: Generalisation.ValueType  # 8
+"""An amount to its order of magnitude, in words: "1234.56" becomes "thousands"."""
 Global___Generalisation: _TypeAlias = Generalisation  # noqa: Y015
+
+class _PseudonymKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PseudonymKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PseudonymKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PSEUDONYM_KIND_UNSPECIFIED: _PseudonymKind.ValueType  # 0
+    """No pseudonym: withheld when the class is granted as one."""
+    PSEUDONYM_KIND_NAME: _PseudonymKind.ValueType  # 1
+    """The name of a person or an organisation."""
+    PSEUDONYM_KIND_PHONE: _PseudonymKind.ValueType  # 2
+    """A phone number."""
+    PSEUDONYM_KIND_PLATE: _PseudonymKind.ValueType  # 3
+    """A vehicle's plate."""
+    PSEUDONYM_KIND_ACCOUNT: _PseudonymKind.ValueType  # 4
+    """An account, wallet or user name."""
+    PSEUDONYM_KIND_REGISTRATION: _PseudonymKind.ValueType  # 5
+    """An organisation's registration number."""
+    PSEUDONYM_KIND_DEVICE: _PseudonymKind.ValueType  # 6
+    """A handset."""
+    PSEUDONYM_KIND_DOCUMENT: _PseudonymKind.ValueType  # 7
+    """The number of a document."""
+    PSEUDONYM_KIND_OPERATION: _PseudonymKind.ValueType  # 8
+    """An operation."""
+    PSEUDONYM_KIND_OFFICER: _PseudonymKind.ValueType  # 9
+    """An officer's name: never joined with a person of that name."""
+    PSEUDONYM_KIND_STAFF_NUMBER: _PseudonymKind.ValueType  # 10
+    """An officer's collar or staff number."""
+
+class PseudonymKind(_PseudonymKind, metaclass=_PseudonymKindEnumTypeWrapper):
+    """Kinds of values that can be released as a pseudonym. Two spellings of one value, as search compares them, have one
+    pseudonym.
+    """
+
+PSEUDONYM_KIND_UNSPECIFIED: PseudonymKind.ValueType  # 0
+"""No pseudonym: withheld when the class is granted as one."""
+PSEUDONYM_KIND_NAME: PseudonymKind.ValueType  # 1
+"""The name of a person or an organisation."""
+PSEUDONYM_KIND_PHONE: PseudonymKind.ValueType  # 2
+"""A phone number."""
+PSEUDONYM_KIND_PLATE: PseudonymKind.ValueType  # 3
+"""A vehicle's plate."""
+PSEUDONYM_KIND_ACCOUNT: PseudonymKind.ValueType  # 4
+"""An account, wallet or user name."""
+PSEUDONYM_KIND_REGISTRATION: PseudonymKind.ValueType  # 5
+"""An organisation's registration number."""
+PSEUDONYM_KIND_DEVICE: PseudonymKind.ValueType  # 6
+"""A handset."""
+PSEUDONYM_KIND_DOCUMENT: PseudonymKind.ValueType  # 7
+"""The number of a document."""
+PSEUDONYM_KIND_OPERATION: PseudonymKind.ValueType  # 8
+"""An operation."""
+PSEUDONYM_KIND_OFFICER: PseudonymKind.ValueType  # 9
+"""An officer's name: never joined with a person of that name."""
+PSEUDONYM_KIND_STAFF_NUMBER: PseudonymKind.ValueType  # 10
+"""An officer's collar or staff number."""
+Global___PseudonymKind: _TypeAlias = PseudonymKind  # noqa: Y015
 
 @_typing.final
 class MethodRule(_message.Message):
@@ -333,9 +399,10 @@ generalisation: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldO
 """The coarser form of this field when policy grants its class in part. A scalar without one is
 withheld then.
 """
-pseudonym: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+pseudonym: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___PseudonymKind.ValueType]
 """When policy grants the class as a pseudonym, this field is released as one: the same value has the same
-pseudonym for one recipient and case, and another for every other. A field without is withheld then.
+pseudonym for one recipient and case, and another for every other. It says what kind of value the field holds:
+values of two kinds never share a pseudonym. A field without is withheld then.
 """
 value: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.bool]
 """A message that is one value (a date, a grade, a set of marks): released or withheld whole."""

@@ -42,6 +42,7 @@ class AuditEntry(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     DISCLOSURES_FIELD_NUMBER: _builtins.int
+    SILENT_HITS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Its index in its log."""
     leaf: _builtins.bytes
@@ -74,6 +75,12 @@ class AuditEntry(_message.Message):
     def disclosures(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditDisclosure]:
         """What was released and withheld."""
 
+    @_builtins.property
+    def silent_hits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Records that were hit silently: whoever looked was told that there is nothing. Those of the reader's own agency; all
+        for an inspector.
+        """
+
     def __init__(
         self,
         *,
@@ -91,10 +98,11 @@ class AuditEntry(_message.Message):
         reason: _builtins.str | None = ...,
         log: _builtins.str | None = ...,
         disclosures: _abc.Iterable[Global___AuditDisclosure] | None = ...,
+        silent_hits: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_log", b"_log", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "log", b"log", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_log", b"_log", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "disclosures", b"disclosures", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "log", b"log", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agency", b"_agency", "_exchange_id", b"_exchange_id", "_index", b"_index", "_leaf", b"_leaf", "_log", b"_log", "_method", b"_method", "_outcome", b"_outcome", "_phase", b"_phase", "_purpose", b"_purpose", "_reason", b"_reason", "_time", b"_time", "_type", b"_type", "_user", b"_user", "agency", b"agency", "disclosures", b"disclosures", "exchange_id", b"exchange_id", "index", b"index", "leaf", b"leaf", "log", b"log", "method", b"method", "outcome", b"outcome", "phase", b"phase", "purpose", b"purpose", "reason", b"reason", "silent_hits", b"silent_hits", "time", b"time", "type", b"type", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agency: _TypeAlias = _typing.Literal["agency"]  # noqa: Y015
     _WhichOneofArgType__agency: _TypeAlias = _typing.Literal["_agency", b"_agency"]  # noqa: Y015

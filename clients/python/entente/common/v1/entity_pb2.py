@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from entente.access.v1 import access_pb2 as entente_dot_access_dot_v1_dot_access__pb2
+from entente.common.v1 import amount_pb2 as entente_dot_common_dot_v1_dot_amount__pb2
 from entente.common.v1 import date_pb2 as entente_dot_common_dot_v1_dot_date__pb2
 from entente.common.v1 import grading_pb2 as entente_dot_common_dot_v1_dot_grading__pb2
 from entente.common.v1 import marks_pb2 as entente_dot_common_dot_v1_dot_marks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65ntente/common/v1/entity.proto\x12\x11\x65ntente.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x65ntente/access/v1/access.proto\x1a\x1c\x65ntente/common/v1/date.proto\x1a\x1f\x65ntente/common/v1/grading.proto\x1a\x1d\x65ntente/common/v1/marks.proto\"\xc6\x04\n\x06\x45ntity\x12\x35\n\x03key\x18\x01 \x01(\tB#\xbaH\x1cr\x17\x32\x15^[A-Za-z0-9_-]{1,32}$\xc8\x01\x01\xa0\xbb\x18\x01H\x01\x88\x01\x01\x12\x32\n\x05marks\x18\x02 \x01(\x0b\x32\x18.entente.common.v1.MarksB\x04\xa0\xbb\x18\x03H\x02\x88\x01\x01\x12\x31\n\x06person\x18\x03 \x01(\x0b\x32\x19.entente.common.v1.PersonB\x04\xa0\xbb\x18\x01H\x00\x12=\n\x0corganisation\x18\x04 \x01(\x0b\x32\x1f.entente.common.v1.OrganisationB\x04\xa0\xbb\x18\x01H\x00\x12\x33\n\x07vehicle\x18\x05 \x01(\x0b\x32\x1a.entente.common.v1.VehicleB\x04\xa0\xbb\x18\x01H\x00\x12/\n\x05phone\x18\x06 \x01(\x0b\x32\x18.entente.common.v1.PhoneB\x04\xa0\xbb\x18\x01H\x00\x12\x33\n\x07\x61\x63\x63ount\x18\x07 \x01(\x0b\x32\x1a.entente.common.v1.AccountB\x04\xa0\xbb\x18\x01H\x00\x12\x35\n\x08\x64ocument\x18\x08 \x01(\x0b\x32\x1b.entente.common.v1.DocumentB\x04\xa0\xbb\x18\x01H\x00\x12\x35\n\x08location\x18\t \x01(\x0b\x32\x1b.entente.common.v1.LocationB\x04\xa0\xbb\x18\x01H\x00\x12/\n\x05\x65vent\x18\n \x01(\x0b\x32\x18.entente.common.v1.EventB\x04\xa0\xbb\x18\x01H\x00:\x04\xb8\xbb\x18\x01\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\x42\x06\n\x04_keyB\x08\n\x06_marks\"\xc1\x02\n\x06Person\x12#\n\x04name\x18\x01 \x01(\tB\x10\xbaH\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\xa8\xbb\x18\x03H\x00\x88\x01\x01\x12$\n\x07\x61liases\x18\x02 \x03(\tB\x13\xbaH\x0c\x92\x01\t\x10@\"\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\x12=\n\nbirth_date\x18\x03 \x01(\x0b\x32\x1e.entente.common.v1.PartialDateB\x04\xa0\xbb\x18\x0cH\x01\x88\x01\x01\x12\x33\n\rnationalities\x18\x04 \x03(\tB\x1c\xbaH\x15\x92\x01\x12\x10\x08\"\x0er\x0c\x32\n^[A-Z]{2}$\xa0\xbb\x18\x0c\x12&\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x0c\xbaH\x05r\x03\x18\xa0\x1f\xa0\xbb\x18\x0cH\x02\x88\x01\x01\x12\x1f\n\x04role\x18\x06 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x05H\x03\x88\x01\x01\x42\x07\n\x05_nameB\r\n\x0b_birth_dateB\x0e\n\x0c_descriptionB\x07\n\x05_role\"\xfe\x01\n\x0cOrganisation\x12#\n\x04name\x18\x01 \x01(\tB\x10\xbaH\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\xa8\xbb\x18\x03H\x00\x88\x01\x01\x12%\n\x07\x61liases\x18\x02 \x03(\tB\x14\xbaH\r\x92\x01\n\x10\x80\x01\"\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\x12\x1f\n\x04kind\x18\x03 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x05H\x01\x88\x01\x01\x12&\n\x0cregistration\x18\x04 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x0bH\x02\x88\x01\x01\x12&\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80}\xa0\xbb\x18\x08H\x03\x88\x01\x01\x42\x07\n\x05_nameB\x07\n\x05_kindB\x0f\n\r_registrationB\x0e\n\x0c_description\"\x97\x01\n\x07Vehicle\x12#\n\x05plate\x18\x01 \x01(\tB\x0f\xbaH\x04r\x02\x18 \xa0\xbb\x18\x0f\xa8\xbb\x18\x04H\x00\x88\x01\x01\x12#\n\x04make\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x01\x88\x01\x01\x12$\n\x06\x63olour\x18\x03 \x01(\tB\x0f\xbaH\x04r\x02\x18@\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x02\x88\x01\x01\x42\x08\n\x06_plateB\x07\n\x05_makeB\t\n\x07_colour\"a\n\x05Phone\x12$\n\x06number\x18\x01 \x01(\tB\x0f\xbaH\x04r\x02\x18@\xa0\xbb\x18\r\xa8\xbb\x18\x04H\x00\x88\x01\x01\x12\x1e\n\x04imei\x18\x02 \x01(\tB\x0b\xbaH\x04r\x02\x18 \xa0\xbb\x18\rH\x01\x88\x01\x01\x42\t\n\x07_numberB\x07\n\x05_imei\"\x7f\n\x07\x41\x63\x63ount\x12)\n\nidentifier\x18\x01 \x01(\tB\x10\xbaH\x05r\x03\x18\x80\x01\xa0\xbb\x18\x0e\xa8\xbb\x18\x04H\x00\x88\x01\x01\x12*\n\x0binstitution\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x0e\xa8\xbb\x18\x01H\x01\x88\x01\x01\x42\r\n\x0b_identifierB\x0e\n\x0c_institution\"\xb5\x01\n\x08\x44ocument\x12\"\n\x04kind\x18\x01 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x00\x88\x01\x01\x12$\n\x06number\x18\x02 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x0f\xa8\xbb\x18\x04H\x01\x88\x01\x01\x12\x37\n\x0fissuing_country\x18\x03 \x01(\tB\x19\xbaH\x0er\x0c\x32\n^[A-Z]{2}$\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x02\x88\x01\x01\x42\x07\n\x05_kindB\t\n\x07_numberB\x12\n\x10_issuing_country\"\xb8\x02\n\x08Location\x12\"\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\x18\xf4\x03\xa0\xbb\x18\x10H\x00\x88\x01\x01\x12&\n\x08postcode\x18\x02 \x01(\tB\x0f\xbaH\x04r\x02\x18\x10\xa0\xbb\x18\x10\xa8\xbb\x18\x02H\x01\x88\x01\x01\x12/\n\x07\x63ountry\x18\x03 \x01(\tB\x19\xbaH\x0er\x0c\x32\n^[A-Z]{2}$\xa0\xbb\x18\x10\xa8\xbb\x18\x01H\x02\x88\x01\x01\x12\x36\n\x08latitude\x18\x04 \x01(\x01\x42\x1f\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\xa0\xbb\x18\x10\xa8\xbb\x18\x05H\x03\x88\x01\x01\x12\x37\n\tlongitude\x18\x05 \x01(\x01\x42\x1f\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\xa0\xbb\x18\x10\xa8\xbb\x18\x05H\x04\x88\x01\x01\x42\n\n\x08_addressB\x0b\n\t_postcodeB\n\n\x08_countryB\x0b\n\t_latitudeB\x0c\n\n_longitude\"\xd6\x01\n\x05\x45vent\x12\x1e\n\x04kind\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x05H\x00\x88\x01\x01\x12\x1f\n\x04name\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x02\xa0\xbb\x18\x11H\x01\x88\x01\x01\x12\x37\n\x06period\x18\x03 \x01(\x0b\x32\x1c.entente.common.v1.DateRangeB\x04\xa0\xbb\x18\x11H\x02\x88\x01\x01\x12&\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80}\xa0\xbb\x18\x08H\x03\x88\x01\x01\x42\x07\n\x05_kindB\x07\n\x05_nameB\t\n\x07_periodB\x0e\n\x0c_description\"\xf1\x03\n\x04Link\x12\x35\n\x03key\x18\x01 \x01(\tB#\xbaH\x1cr\x17\x32\x15^[A-Za-z0-9_-]{1,32}$\xc8\x01\x01\xa0\xbb\x18\x01H\x00\x88\x01\x01\x12\x32\n\x05marks\x18\x02 \x01(\x0b\x32\x18.entente.common.v1.MarksB\x04\xa0\xbb\x18\x03H\x01\x88\x01\x01\x12!\n\x08\x66rom_key\x18\x03 \x01(\tB\n\xbaH\x03\xc8\x01\x01\xa0\xbb\x18\x12H\x02\x88\x01\x01\x12\x1f\n\x06to_key\x18\x04 \x01(\tB\n\xbaH\x03\xc8\x01\x01\xa0\xbb\x18\x12H\x03\x88\x01\x01\x12\x41\n\x04type\x18\x05 \x01(\x0e\x32\x1b.entente.common.v1.LinkTypeB\x11\xbaH\n\x82\x01\x04\x10\x01 \x00\xc8\x01\x01\xa0\xbb\x18\x12H\x04\x88\x01\x01\x12&\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc0>\xa0\xbb\x18\x08H\x05\x88\x01\x01\x12\x37\n\x06period\x18\x07 \x01(\x0b\x32\x1c.entente.common.v1.DateRangeB\x04\xa0\xbb\x18\x11H\x06\x88\x01\x01\x12\x36\n\x07grading\x18\x08 \x01(\x0b\x32\x1a.entente.common.v1.GradingB\x04\xa0\xbb\x18\x07H\x07\x88\x01\x01:\x04\xb8\xbb\x18\x01\x42\x06\n\x04_keyB\x08\n\x06_marksB\x0b\n\t_from_keyB\t\n\x07_to_keyB\x07\n\x05_typeB\x0e\n\x0c_descriptionB\t\n\x07_periodB\n\n\x08_grading*\xbe\x02\n\x08LinkType\x12\x19\n\x15LINK_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19LINK_TYPE_ASSOCIATES_WITH\x10\x01\x12\x17\n\x13LINK_TYPE_MEMBER_OF\x10\x02\x12\x12\n\x0eLINK_TYPE_OWNS\x10\x03\x12\x12\n\x0eLINK_TYPE_USES\x10\x04\x12\x18\n\x14LINK_TYPE_LOCATED_AT\x10\x05\x12\x1d\n\x19LINK_TYPE_PARTICIPATED_IN\x10\x06\x12\x1b\n\x17LINK_TYPE_ATTRIBUTED_TO\x10\x07\x12\x15\n\x11LINK_TYPE_SAME_AS\x10\x08\x12\x19\n\x15LINK_TYPE_REPLACED_BY\x10\t\x12\x18\n\x14LINK_TYPE_RELATED_TO\x10\n\x12\x15\n\x11LINK_TYPE_TARGETS\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65ntente/common/v1/entity.proto\x12\x11\x65ntente.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1e\x65ntente/access/v1/access.proto\x1a\x1e\x65ntente/common/v1/amount.proto\x1a\x1c\x65ntente/common/v1/date.proto\x1a\x1f\x65ntente/common/v1/grading.proto\x1a\x1d\x65ntente/common/v1/marks.proto\"\xc6\x04\n\x06\x45ntity\x12\x35\n\x03key\x18\x01 \x01(\tB#\xbaH\x1cr\x17\x32\x15^[A-Za-z0-9_-]{1,32}$\xc8\x01\x01\xa0\xbb\x18\x01H\x01\x88\x01\x01\x12\x32\n\x05marks\x18\x02 \x01(\x0b\x32\x18.entente.common.v1.MarksB\x04\xa0\xbb\x18\x03H\x02\x88\x01\x01\x12\x31\n\x06person\x18\x03 \x01(\x0b\x32\x19.entente.common.v1.PersonB\x04\xa0\xbb\x18\x01H\x00\x12=\n\x0corganisation\x18\x04 \x01(\x0b\x32\x1f.entente.common.v1.OrganisationB\x04\xa0\xbb\x18\x01H\x00\x12\x33\n\x07vehicle\x18\x05 \x01(\x0b\x32\x1a.entente.common.v1.VehicleB\x04\xa0\xbb\x18\x01H\x00\x12/\n\x05phone\x18\x06 \x01(\x0b\x32\x18.entente.common.v1.PhoneB\x04\xa0\xbb\x18\x01H\x00\x12\x33\n\x07\x61\x63\x63ount\x18\x07 \x01(\x0b\x32\x1a.entente.common.v1.AccountB\x04\xa0\xbb\x18\x01H\x00\x12\x35\n\x08\x64ocument\x18\x08 \x01(\x0b\x32\x1b.entente.common.v1.DocumentB\x04\xa0\xbb\x18\x01H\x00\x12\x35\n\x08location\x18\t \x01(\x0b\x32\x1b.entente.common.v1.LocationB\x04\xa0\xbb\x18\x01H\x00\x12/\n\x05\x65vent\x18\n \x01(\x0b\x32\x18.entente.common.v1.EventB\x04\xa0\xbb\x18\x01H\x00:\x04\xb8\xbb\x18\x01\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\x42\x06\n\x04_keyB\x08\n\x06_marks\"\xf7\x02\n\x06Person\x12\'\n\x04name\x18\x01 \x01(\tB\x14\xbaH\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\xa8\xbb\x18\x03\xc8\xbb\x18\x01H\x00\x88\x01\x01\x12(\n\x07\x61liases\x18\x02 \x03(\tB\x17\xbaH\x0c\x92\x01\t\x10@\"\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\xc8\xbb\x18\x01\x12=\n\nbirth_date\x18\x03 \x01(\x0b\x32\x1e.entente.common.v1.PartialDateB\x04\xa0\xbb\x18\x0cH\x01\x88\x01\x01\x12\x33\n\rnationalities\x18\x04 \x03(\tB\x1c\xbaH\x15\x92\x01\x12\x10\x08\"\x0er\x0c\x32\n^[A-Z]{2}$\xa0\xbb\x18\x0c\x12&\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x0c\xbaH\x05r\x03\x18\xa0\x1f\xa0\xbb\x18\x0cH\x02\x88\x01\x01\x12\x1f\n\x04role\x18\x06 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x05H\x03\x88\x01\x01\x12$\n\x03\x61ge\x18\x07 \x01(\x05\x42\x12\xbaH\x07\x1a\x05\x18\x82\x01(\x00\xa0\xbb\x18\x0c\xa8\xbb\x18\x07H\x04\x88\x01\x01\x42\x07\n\x05_nameB\r\n\x0b_birth_dateB\x0e\n\x0c_descriptionB\x07\n\x05_roleB\x06\n\x04_age\"\x8e\x02\n\x0cOrganisation\x12\'\n\x04name\x18\x01 \x01(\tB\x14\xbaH\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\xa8\xbb\x18\x03\xc8\xbb\x18\x01H\x00\x88\x01\x01\x12)\n\x07\x61liases\x18\x02 \x03(\tB\x18\xbaH\r\x92\x01\n\x10\x80\x01\"\x05r\x03\x18\x80\x02\xa0\xbb\x18\x0b\xc8\xbb\x18\x01\x12\x1f\n\x04kind\x18\x03 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x05H\x01\x88\x01\x01\x12.\n\x0cregistration\x18\x04 \x01(\tB\x13\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x0b\xa8\xbb\x18\x04\xc8\xbb\x18\x05H\x02\x88\x01\x01\x12&\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80}\xa0\xbb\x18\x08H\x03\x88\x01\x01\x42\x07\n\x05_nameB\x07\n\x05_kindB\x0f\n\r_registrationB\x0e\n\x0c_description\"\x9b\x01\n\x07Vehicle\x12\'\n\x05plate\x18\x01 \x01(\tB\x13\xbaH\x04r\x02\x18 \xa0\xbb\x18\x0f\xa8\xbb\x18\x04\xc8\xbb\x18\x03H\x00\x88\x01\x01\x12#\n\x04make\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x01\x88\x01\x01\x12$\n\x06\x63olour\x18\x03 \x01(\tB\x0f\xbaH\x04r\x02\x18@\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x02\x88\x01\x01\x42\x08\n\x06_plateB\x07\n\x05_makeB\t\n\x07_colour\"m\n\x05Phone\x12(\n\x06number\x18\x01 \x01(\tB\x13\xbaH\x04r\x02\x18@\xa0\xbb\x18\r\xa8\xbb\x18\x04\xc8\xbb\x18\x02H\x00\x88\x01\x01\x12&\n\x04imei\x18\x02 \x01(\tB\x13\xbaH\x04r\x02\x18 \xa0\xbb\x18\r\xa8\xbb\x18\x04\xc8\xbb\x18\x06H\x01\x88\x01\x01\x42\t\n\x07_numberB\x07\n\x05_imei\"\xc6\x01\n\x07\x41\x63\x63ount\x12-\n\nidentifier\x18\x01 \x01(\tB\x14\xbaH\x05r\x03\x18\x80\x01\xa0\xbb\x18\x0e\xa8\xbb\x18\x04\xc8\xbb\x18\x04H\x00\x88\x01\x01\x12*\n\x0binstitution\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x0e\xa8\xbb\x18\x01H\x01\x88\x01\x01\x12\x35\n\x07\x62\x61lance\x18\x03 \x01(\x0b\x32\x19.entente.common.v1.AmountB\x04\xa0\xbb\x18\x0eH\x02\x88\x01\x01\x42\r\n\x0b_identifierB\x0e\n\x0c_institutionB\n\n\x08_balance\"\xb9\x01\n\x08\x44ocument\x12\"\n\x04kind\x18\x01 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x00\x88\x01\x01\x12(\n\x06number\x18\x02 \x01(\tB\x13\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x0f\xa8\xbb\x18\x04\xc8\xbb\x18\x07H\x01\x88\x01\x01\x12\x37\n\x0fissuing_country\x18\x03 \x01(\tB\x19\xbaH\x0er\x0c\x32\n^[A-Z]{2}$\xa0\xbb\x18\x0f\xa8\xbb\x18\x01H\x02\x88\x01\x01\x42\x07\n\x05_kindB\t\n\x07_numberB\x12\n\x10_issuing_country\"\xbd\x03\n\x08Location\x12\"\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x0c\xbaH\x05r\x03\x18\xf4\x03\xa0\xbb\x18\x10H\x00\x88\x01\x01\x12&\n\x08postcode\x18\x02 \x01(\tB\x0f\xbaH\x04r\x02\x18\x10\xa0\xbb\x18\x10\xa8\xbb\x18\x02H\x01\x88\x01\x01\x12/\n\x07\x63ountry\x18\x03 \x01(\tB\x19\xbaH\x0er\x0c\x32\n^[A-Z]{2}$\xa0\xbb\x18\x10\xa8\xbb\x18\x01H\x02\x88\x01\x01\x12\x36\n\x08latitude\x18\x04 \x01(\x01\x42\x1f\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\xa0\xbb\x18\x10\xa8\xbb\x18\x05H\x03\x88\x01\x01\x12\x37\n\tlongitude\x18\x05 \x01(\x01\x42\x1f\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\xa0\xbb\x18\x10\xa8\xbb\x18\x05H\x04\x88\x01\x01\x12#\n\x08locality\x18\x06 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc8\x01\xa0\xbb\x18\x10H\x05\x88\x01\x01\x12\x41\n\x0bsubdivision\x18\x07 \x01(\tB\'\xbaH\x1cr\x1a\x32\x18^[A-Z]{2}-[A-Z0-9]{1,3}$\xa0\xbb\x18\x10\xa8\xbb\x18\x01H\x06\x88\x01\x01\x42\n\n\x08_addressB\x0b\n\t_postcodeB\n\n\x08_countryB\x0b\n\t_latitudeB\x0c\n\n_longitudeB\x0b\n\t_localityB\x0e\n\x0c_subdivision\"\x97\x02\n\x05\x45vent\x12\x1e\n\x04kind\x18\x01 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\xa0\xbb\x18\x05H\x00\x88\x01\x01\x12\x1f\n\x04name\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80\x02\xa0\xbb\x18\x11H\x01\x88\x01\x01\x12\x37\n\x06period\x18\x03 \x01(\x0b\x32\x1c.entente.common.v1.DateRangeB\x04\xa0\xbb\x18\x11H\x02\x88\x01\x01\x12&\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x0c\xbaH\x05r\x03\x18\x80}\xa0\xbb\x18\x08H\x03\x88\x01\x01\x12\x34\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x19.entente.common.v1.AmountB\x04\xa0\xbb\x18\x0eH\x04\x88\x01\x01\x42\x07\n\x05_kindB\x07\n\x05_nameB\t\n\x07_periodB\x0e\n\x0c_descriptionB\t\n\x07_amount\"\xf1\x03\n\x04Link\x12\x35\n\x03key\x18\x01 \x01(\tB#\xbaH\x1cr\x17\x32\x15^[A-Za-z0-9_-]{1,32}$\xc8\x01\x01\xa0\xbb\x18\x01H\x00\x88\x01\x01\x12\x32\n\x05marks\x18\x02 \x01(\x0b\x32\x18.entente.common.v1.MarksB\x04\xa0\xbb\x18\x03H\x01\x88\x01\x01\x12!\n\x08\x66rom_key\x18\x03 \x01(\tB\n\xbaH\x03\xc8\x01\x01\xa0\xbb\x18\x12H\x02\x88\x01\x01\x12\x1f\n\x06to_key\x18\x04 \x01(\tB\n\xbaH\x03\xc8\x01\x01\xa0\xbb\x18\x12H\x03\x88\x01\x01\x12\x41\n\x04type\x18\x05 \x01(\x0e\x32\x1b.entente.common.v1.LinkTypeB\x11\xbaH\n\x82\x01\x04\x10\x01 \x00\xc8\x01\x01\xa0\xbb\x18\x12H\x04\x88\x01\x01\x12&\n\x0b\x64\x65scription\x18\x06 \x01(\tB\x0c\xbaH\x05r\x03\x18\xc0>\xa0\xbb\x18\x08H\x05\x88\x01\x01\x12\x37\n\x06period\x18\x07 \x01(\x0b\x32\x1c.entente.common.v1.DateRangeB\x04\xa0\xbb\x18\x11H\x06\x88\x01\x01\x12\x36\n\x07grading\x18\x08 \x01(\x0b\x32\x1a.entente.common.v1.GradingB\x04\xa0\xbb\x18\x07H\x07\x88\x01\x01:\x04\xb8\xbb\x18\x01\x42\x06\n\x04_keyB\x08\n\x06_marksB\x0b\n\t_from_keyB\t\n\x07_to_keyB\x07\n\x05_typeB\x0e\n\x0c_descriptionB\t\n\x07_periodB\n\n\x08_grading*\xbe\x02\n\x08LinkType\x12\x19\n\x15LINK_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19LINK_TYPE_ASSOCIATES_WITH\x10\x01\x12\x17\n\x13LINK_TYPE_MEMBER_OF\x10\x02\x12\x12\n\x0eLINK_TYPE_OWNS\x10\x03\x12\x12\n\x0eLINK_TYPE_USES\x10\x04\x12\x18\n\x14LINK_TYPE_LOCATED_AT\x10\x05\x12\x1d\n\x19LINK_TYPE_PARTICIPATED_IN\x10\x06\x12\x1b\n\x17LINK_TYPE_ATTRIBUTED_TO\x10\x07\x12\x15\n\x11LINK_TYPE_SAME_AS\x10\x08\x12\x19\n\x15LINK_TYPE_REPLACED_BY\x10\t\x12\x18\n\x14LINK_TYPE_RELATED_TO\x10\n\x12\x15\n\x11LINK_TYPE_TARGETS\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,9 +62,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTITY']._loaded_options = None
   _globals['_ENTITY']._serialized_options = b'\270\273\030\001'
   _globals['_PERSON'].fields_by_name['name']._loaded_options = None
-  _globals['_PERSON'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\200\002\240\273\030\013\250\273\030\003'
+  _globals['_PERSON'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\200\002\240\273\030\013\250\273\030\003\310\273\030\001'
   _globals['_PERSON'].fields_by_name['aliases']._loaded_options = None
-  _globals['_PERSON'].fields_by_name['aliases']._serialized_options = b'\272H\014\222\001\t\020@\"\005r\003\030\200\002\240\273\030\013'
+  _globals['_PERSON'].fields_by_name['aliases']._serialized_options = b'\272H\014\222\001\t\020@\"\005r\003\030\200\002\240\273\030\013\310\273\030\001'
   _globals['_PERSON'].fields_by_name['birth_date']._loaded_options = None
   _globals['_PERSON'].fields_by_name['birth_date']._serialized_options = b'\240\273\030\014'
   _globals['_PERSON'].fields_by_name['nationalities']._loaded_options = None
@@ -72,34 +73,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERSON'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\240\037\240\273\030\014'
   _globals['_PERSON'].fields_by_name['role']._loaded_options = None
   _globals['_PERSON'].fields_by_name['role']._serialized_options = b'\272H\005r\003\030\310\001\240\273\030\005'
+  _globals['_PERSON'].fields_by_name['age']._loaded_options = None
+  _globals['_PERSON'].fields_by_name['age']._serialized_options = b'\272H\007\032\005\030\202\001(\000\240\273\030\014\250\273\030\007'
   _globals['_ORGANISATION'].fields_by_name['name']._loaded_options = None
-  _globals['_ORGANISATION'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\200\002\240\273\030\013\250\273\030\003'
+  _globals['_ORGANISATION'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\200\002\240\273\030\013\250\273\030\003\310\273\030\001'
   _globals['_ORGANISATION'].fields_by_name['aliases']._loaded_options = None
-  _globals['_ORGANISATION'].fields_by_name['aliases']._serialized_options = b'\272H\r\222\001\n\020\200\001\"\005r\003\030\200\002\240\273\030\013'
+  _globals['_ORGANISATION'].fields_by_name['aliases']._serialized_options = b'\272H\r\222\001\n\020\200\001\"\005r\003\030\200\002\240\273\030\013\310\273\030\001'
   _globals['_ORGANISATION'].fields_by_name['kind']._loaded_options = None
   _globals['_ORGANISATION'].fields_by_name['kind']._serialized_options = b'\272H\005r\003\030\310\001\240\273\030\005'
   _globals['_ORGANISATION'].fields_by_name['registration']._loaded_options = None
-  _globals['_ORGANISATION'].fields_by_name['registration']._serialized_options = b'\272H\004r\002\030d\240\273\030\013'
+  _globals['_ORGANISATION'].fields_by_name['registration']._serialized_options = b'\272H\004r\002\030d\240\273\030\013\250\273\030\004\310\273\030\005'
   _globals['_ORGANISATION'].fields_by_name['description']._loaded_options = None
   _globals['_ORGANISATION'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200}\240\273\030\010'
   _globals['_VEHICLE'].fields_by_name['plate']._loaded_options = None
-  _globals['_VEHICLE'].fields_by_name['plate']._serialized_options = b'\272H\004r\002\030 \240\273\030\017\250\273\030\004'
+  _globals['_VEHICLE'].fields_by_name['plate']._serialized_options = b'\272H\004r\002\030 \240\273\030\017\250\273\030\004\310\273\030\003'
   _globals['_VEHICLE'].fields_by_name['make']._loaded_options = None
   _globals['_VEHICLE'].fields_by_name['make']._serialized_options = b'\272H\005r\003\030\310\001\240\273\030\017\250\273\030\001'
   _globals['_VEHICLE'].fields_by_name['colour']._loaded_options = None
   _globals['_VEHICLE'].fields_by_name['colour']._serialized_options = b'\272H\004r\002\030@\240\273\030\017\250\273\030\001'
   _globals['_PHONE'].fields_by_name['number']._loaded_options = None
-  _globals['_PHONE'].fields_by_name['number']._serialized_options = b'\272H\004r\002\030@\240\273\030\r\250\273\030\004'
+  _globals['_PHONE'].fields_by_name['number']._serialized_options = b'\272H\004r\002\030@\240\273\030\r\250\273\030\004\310\273\030\002'
   _globals['_PHONE'].fields_by_name['imei']._loaded_options = None
-  _globals['_PHONE'].fields_by_name['imei']._serialized_options = b'\272H\004r\002\030 \240\273\030\r'
+  _globals['_PHONE'].fields_by_name['imei']._serialized_options = b'\272H\004r\002\030 \240\273\030\r\250\273\030\004\310\273\030\006'
   _globals['_ACCOUNT'].fields_by_name['identifier']._loaded_options = None
-  _globals['_ACCOUNT'].fields_by_name['identifier']._serialized_options = b'\272H\005r\003\030\200\001\240\273\030\016\250\273\030\004'
+  _globals['_ACCOUNT'].fields_by_name['identifier']._serialized_options = b'\272H\005r\003\030\200\001\240\273\030\016\250\273\030\004\310\273\030\004'
   _globals['_ACCOUNT'].fields_by_name['institution']._loaded_options = None
   _globals['_ACCOUNT'].fields_by_name['institution']._serialized_options = b'\272H\005r\003\030\310\001\240\273\030\016\250\273\030\001'
+  _globals['_ACCOUNT'].fields_by_name['balance']._loaded_options = None
+  _globals['_ACCOUNT'].fields_by_name['balance']._serialized_options = b'\240\273\030\016'
   _globals['_DOCUMENT'].fields_by_name['kind']._loaded_options = None
   _globals['_DOCUMENT'].fields_by_name['kind']._serialized_options = b'\272H\004r\002\030d\240\273\030\017\250\273\030\001'
   _globals['_DOCUMENT'].fields_by_name['number']._loaded_options = None
-  _globals['_DOCUMENT'].fields_by_name['number']._serialized_options = b'\272H\004r\002\030d\240\273\030\017\250\273\030\004'
+  _globals['_DOCUMENT'].fields_by_name['number']._serialized_options = b'\272H\004r\002\030d\240\273\030\017\250\273\030\004\310\273\030\007'
   _globals['_DOCUMENT'].fields_by_name['issuing_country']._loaded_options = None
   _globals['_DOCUMENT'].fields_by_name['issuing_country']._serialized_options = b'\272H\016r\0142\n^[A-Z]{2}$\240\273\030\017\250\273\030\001'
   _globals['_LOCATION'].fields_by_name['address']._loaded_options = None
@@ -112,6 +117,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCATION'].fields_by_name['latitude']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\200V@)\000\000\000\000\000\200V\300\240\273\030\020\250\273\030\005'
   _globals['_LOCATION'].fields_by_name['longitude']._loaded_options = None
   _globals['_LOCATION'].fields_by_name['longitude']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\200f@)\000\000\000\000\000\200f\300\240\273\030\020\250\273\030\005'
+  _globals['_LOCATION'].fields_by_name['locality']._loaded_options = None
+  _globals['_LOCATION'].fields_by_name['locality']._serialized_options = b'\272H\005r\003\030\310\001\240\273\030\020'
+  _globals['_LOCATION'].fields_by_name['subdivision']._loaded_options = None
+  _globals['_LOCATION'].fields_by_name['subdivision']._serialized_options = b'\272H\034r\0322\030^[A-Z]{2}-[A-Z0-9]{1,3}$\240\273\030\020\250\273\030\001'
   _globals['_EVENT'].fields_by_name['kind']._loaded_options = None
   _globals['_EVENT'].fields_by_name['kind']._serialized_options = b'\272H\004r\002\030d\240\273\030\005'
   _globals['_EVENT'].fields_by_name['name']._loaded_options = None
@@ -120,6 +129,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT'].fields_by_name['period']._serialized_options = b'\240\273\030\021'
   _globals['_EVENT'].fields_by_name['description']._loaded_options = None
   _globals['_EVENT'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\200}\240\273\030\010'
+  _globals['_EVENT'].fields_by_name['amount']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['amount']._serialized_options = b'\240\273\030\016'
   _globals['_LINK'].fields_by_name['key']._loaded_options = None
   _globals['_LINK'].fields_by_name['key']._serialized_options = b'\272H\034r\0272\025^[A-Za-z0-9_-]{1,32}$\310\001\001\240\273\030\001'
   _globals['_LINK'].fields_by_name['marks']._loaded_options = None
@@ -138,26 +149,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINK'].fields_by_name['grading']._serialized_options = b'\240\273\030\007'
   _globals['_LINK']._loaded_options = None
   _globals['_LINK']._serialized_options = b'\270\273\030\001'
-  _globals['_LINKTYPE']._serialized_start=2973
-  _globals['_LINKTYPE']._serialized_end=3291
-  _globals['_ENTITY']._serialized_start=209
-  _globals['_ENTITY']._serialized_end=791
-  _globals['_PERSON']._serialized_start=794
-  _globals['_PERSON']._serialized_end=1115
-  _globals['_ORGANISATION']._serialized_start=1118
-  _globals['_ORGANISATION']._serialized_end=1372
-  _globals['_VEHICLE']._serialized_start=1375
-  _globals['_VEHICLE']._serialized_end=1526
-  _globals['_PHONE']._serialized_start=1528
-  _globals['_PHONE']._serialized_end=1625
-  _globals['_ACCOUNT']._serialized_start=1627
-  _globals['_ACCOUNT']._serialized_end=1754
-  _globals['_DOCUMENT']._serialized_start=1757
-  _globals['_DOCUMENT']._serialized_end=1938
-  _globals['_LOCATION']._serialized_start=1941
-  _globals['_LOCATION']._serialized_end=2253
-  _globals['_EVENT']._serialized_start=2256
-  _globals['_EVENT']._serialized_end=2470
-  _globals['_LINK']._serialized_start=2473
-  _globals['_LINK']._serialized_end=2970
+  _globals['_LINKTYPE']._serialized_start=3365
+  _globals['_LINKTYPE']._serialized_end=3683
+  _globals['_ENTITY']._serialized_start=241
+  _globals['_ENTITY']._serialized_end=823
+  _globals['_PERSON']._serialized_start=826
+  _globals['_PERSON']._serialized_end=1201
+  _globals['_ORGANISATION']._serialized_start=1204
+  _globals['_ORGANISATION']._serialized_end=1474
+  _globals['_VEHICLE']._serialized_start=1477
+  _globals['_VEHICLE']._serialized_end=1632
+  _globals['_PHONE']._serialized_start=1634
+  _globals['_PHONE']._serialized_end=1743
+  _globals['_ACCOUNT']._serialized_start=1746
+  _globals['_ACCOUNT']._serialized_end=1944
+  _globals['_DOCUMENT']._serialized_start=1947
+  _globals['_DOCUMENT']._serialized_end=2132
+  _globals['_LOCATION']._serialized_start=2135
+  _globals['_LOCATION']._serialized_end=2580
+  _globals['_EVENT']._serialized_start=2583
+  _globals['_EVENT']._serialized_end=2862
+  _globals['_LINK']._serialized_start=2865
+  _globals['_LINK']._serialized_end=3362
 # @@protoc_insertion_point(module_scope)

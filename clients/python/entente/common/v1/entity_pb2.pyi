@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from entente.common.v1 import amount_pb2 as _amount_pb2
 from entente.common.v1 import date_pb2 as _date_pb2
 from entente.common.v1 import grading_pb2 as _grading_pb2
 from entente.common.v1 import marks_pb2 as _marks_pb2
@@ -187,12 +188,15 @@ class Person(_message.Message):
     NATIONALITIES_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which the report knows them."""
     description: _builtins.str
     """Appearance."""
     role: _builtins.str
     """Part played, for example "courier"."""
+    age: _builtins.int
+    """Age in years, as stated or judged by the eye, where the date of birth is not known."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names."""
@@ -214,11 +218,14 @@ class Person(_message.Message):
         nationalities: _abc.Iterable[_builtins.str] | None = ...,
         description: _builtins.str | None = ...,
         role: _builtins.str | None = ...,
+        age: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_birth_date", b"_birth_date", "_description", b"_description", "_name", b"_name", "_role", b"_role", "birth_date", b"birth_date", "description", b"description", "name", b"name", "role", b"role"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_birth_date", b"_birth_date", "_description", b"_description", "_name", b"_name", "_role", b"_role", "age", b"age", "birth_date", b"birth_date", "description", b"description", "name", b"name", "role", b"role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_birth_date", b"_birth_date", "_description", b"_description", "_name", b"_name", "_role", b"_role", "aliases", b"aliases", "birth_date", b"birth_date", "description", b"description", "name", b"name", "nationalities", b"nationalities", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "_birth_date", b"_birth_date", "_description", b"_description", "_name", b"_name", "_role", b"_role", "age", b"age", "aliases", b"aliases", "birth_date", b"birth_date", "description", b"description", "name", b"name", "nationalities", b"nationalities", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__age: _TypeAlias = _typing.Literal["age"]  # noqa: Y015
+    _WhichOneofArgType__age: _TypeAlias = _typing.Literal["_age", b"_age"]  # noqa: Y015
     _WhichOneofReturnType__birth_date: _TypeAlias = _typing.Literal["birth_date"]  # noqa: Y015
     _WhichOneofArgType__birth_date: _TypeAlias = _typing.Literal["_birth_date", b"_birth_date"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
@@ -227,6 +234,8 @@ class Person(_message.Message):
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__role: _TypeAlias = _typing.Literal["role"]  # noqa: Y015
     _WhichOneofArgType__role: _TypeAlias = _typing.Literal["_role", b"_role"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__age) -> _WhichOneofReturnType__age | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__birth_date) -> _WhichOneofReturnType__birth_date | None: ...
     @_typing.overload
@@ -375,24 +384,34 @@ class Account(_message.Message):
 
     IDENTIFIER_FIELD_NUMBER: _builtins.int
     INSTITUTION_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
     identifier: _builtins.str
     """IBAN, account number, wallet or user name."""
     institution: _builtins.str
     """The institution or platform."""
+    @_builtins.property
+    def balance(self) -> _amount_pb2.Amount:
+        """What it holds, as far as it is known."""
+
     def __init__(
         self,
         *,
         identifier: _builtins.str | None = ...,
         institution: _builtins.str | None = ...,
+        balance: _amount_pb2.Amount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_identifier", b"_identifier", "_institution", b"_institution", "identifier", b"identifier", "institution", b"institution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_balance", b"_balance", "_identifier", b"_identifier", "_institution", b"_institution", "balance", b"balance", "identifier", b"identifier", "institution", b"institution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_identifier", b"_identifier", "_institution", b"_institution", "identifier", b"identifier", "institution", b"institution"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_balance", b"_balance", "_identifier", b"_identifier", "_institution", b"_institution", "balance", b"balance", "identifier", b"identifier", "institution", b"institution"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__balance: _TypeAlias = _typing.Literal["balance"]  # noqa: Y015
+    _WhichOneofArgType__balance: _TypeAlias = _typing.Literal["_balance", b"_balance"]  # noqa: Y015
     _WhichOneofReturnType__identifier: _TypeAlias = _typing.Literal["identifier"]  # noqa: Y015
     _WhichOneofArgType__identifier: _TypeAlias = _typing.Literal["_identifier", b"_identifier"]  # noqa: Y015
     _WhichOneofReturnType__institution: _TypeAlias = _typing.Literal["institution"]  # noqa: Y015
     _WhichOneofArgType__institution: _TypeAlias = _typing.Literal["_institution", b"_institution"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__balance) -> _WhichOneofReturnType__balance | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__identifier) -> _WhichOneofReturnType__identifier | None: ...
     @_typing.overload
@@ -452,6 +471,8 @@ class Location(_message.Message):
     COUNTRY_FIELD_NUMBER: _builtins.int
     LATITUDE_FIELD_NUMBER: _builtins.int
     LONGITUDE_FIELD_NUMBER: _builtins.int
+    LOCALITY_FIELD_NUMBER: _builtins.int
+    SUBDIVISION_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Name or address."""
     postcode: _builtins.str
@@ -462,6 +483,10 @@ class Location(_message.Message):
     """WGS 84 latitude, degrees."""
     longitude: _builtins.float
     """WGS 84 longitude, degrees."""
+    locality: _builtins.str
+    """Town or village."""
+    subdivision: _builtins.str
+    """Region, ISO 3166-2, for example `GB-LDS`: the coarser form of the whole place."""
     def __init__(
         self,
         *,
@@ -470,10 +495,12 @@ class Location(_message.Message):
         country: _builtins.str | None = ...,
         latitude: _builtins.float | None = ...,
         longitude: _builtins.float | None = ...,
+        locality: _builtins.str | None = ...,
+        subdivision: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_country", b"_country", "_latitude", b"_latitude", "_longitude", b"_longitude", "_postcode", b"_postcode", "address", b"address", "country", b"country", "latitude", b"latitude", "longitude", b"longitude", "postcode", b"postcode"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_country", b"_country", "_latitude", b"_latitude", "_locality", b"_locality", "_longitude", b"_longitude", "_postcode", b"_postcode", "_subdivision", b"_subdivision", "address", b"address", "country", b"country", "latitude", b"latitude", "locality", b"locality", "longitude", b"longitude", "postcode", b"postcode", "subdivision", b"subdivision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_country", b"_country", "_latitude", b"_latitude", "_longitude", b"_longitude", "_postcode", b"_postcode", "address", b"address", "country", b"country", "latitude", b"latitude", "longitude", b"longitude", "postcode", b"postcode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_country", b"_country", "_latitude", b"_latitude", "_locality", b"_locality", "_longitude", b"_longitude", "_postcode", b"_postcode", "_subdivision", b"_subdivision", "address", b"address", "country", b"country", "latitude", b"latitude", "locality", b"locality", "longitude", b"longitude", "postcode", b"postcode", "subdivision", b"subdivision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -481,10 +508,14 @@ class Location(_message.Message):
     _WhichOneofArgType__country: _TypeAlias = _typing.Literal["_country", b"_country"]  # noqa: Y015
     _WhichOneofReturnType__latitude: _TypeAlias = _typing.Literal["latitude"]  # noqa: Y015
     _WhichOneofArgType__latitude: _TypeAlias = _typing.Literal["_latitude", b"_latitude"]  # noqa: Y015
+    _WhichOneofReturnType__locality: _TypeAlias = _typing.Literal["locality"]  # noqa: Y015
+    _WhichOneofArgType__locality: _TypeAlias = _typing.Literal["_locality", b"_locality"]  # noqa: Y015
     _WhichOneofReturnType__longitude: _TypeAlias = _typing.Literal["longitude"]  # noqa: Y015
     _WhichOneofArgType__longitude: _TypeAlias = _typing.Literal["_longitude", b"_longitude"]  # noqa: Y015
     _WhichOneofReturnType__postcode: _TypeAlias = _typing.Literal["postcode"]  # noqa: Y015
     _WhichOneofArgType__postcode: _TypeAlias = _typing.Literal["_postcode", b"_postcode"]  # noqa: Y015
+    _WhichOneofReturnType__subdivision: _TypeAlias = _typing.Literal["subdivision"]  # noqa: Y015
+    _WhichOneofArgType__subdivision: _TypeAlias = _typing.Literal["_subdivision", b"_subdivision"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
     @_typing.overload
@@ -492,9 +523,13 @@ class Location(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__latitude) -> _WhichOneofReturnType__latitude | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locality) -> _WhichOneofReturnType__locality | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__longitude) -> _WhichOneofReturnType__longitude | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__postcode) -> _WhichOneofReturnType__postcode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subdivision) -> _WhichOneofReturnType__subdivision | None: ...
 
 Global___Location: _TypeAlias = Location  # noqa: Y015
 
@@ -508,6 +543,7 @@ class Event(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What sort, for example "meeting", "delivery" or "campaign"."""
     name: _builtins.str
@@ -518,6 +554,10 @@ class Event(_message.Message):
     def period(self) -> _date_pb2.DateRange:
         """When."""
 
+    @_builtins.property
+    def amount(self) -> _amount_pb2.Amount:
+        """The money that it was about: paid, seized or lost."""
+
     def __init__(
         self,
         *,
@@ -525,11 +565,14 @@ class Event(_message.Message):
         name: _builtins.str | None = ...,
         period: _date_pb2.DateRange | None = ...,
         description: _builtins.str | None = ...,
+        amount: _amount_pb2.Amount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_kind", b"_kind", "_name", b"_name", "_period", b"_period", "description", b"description", "kind", b"kind", "name", b"name", "period", b"period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_description", b"_description", "_kind", b"_kind", "_name", b"_name", "_period", b"_period", "amount", b"amount", "description", b"description", "kind", b"kind", "name", b"name", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_kind", b"_kind", "_name", b"_name", "_period", b"_period", "description", b"description", "kind", b"kind", "name", b"name", "period", b"period"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_description", b"_description", "_kind", b"_kind", "_name", b"_name", "_period", b"_period", "amount", b"amount", "description", b"description", "kind", b"kind", "name", b"name", "period", b"period"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__kind: _TypeAlias = _typing.Literal["kind"]  # noqa: Y015
@@ -538,6 +581,8 @@ class Event(_message.Message):
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__period: _TypeAlias = _typing.Literal["period"]  # noqa: Y015
     _WhichOneofArgType__period: _TypeAlias = _typing.Literal["_period", b"_period"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload

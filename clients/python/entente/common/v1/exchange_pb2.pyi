@@ -470,29 +470,37 @@ class Pointer(_message.Message):
     RECORD_ID_FIELD_NUMBER: _builtins.int
     ORIGINATOR_FIELD_NUMBER: _builtins.int
     TLP_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     """The record's id, to quote when asking."""
     originator: _builtins.str
     """The agency to ask, as `trust-domain/agency`."""
     tlp: _marks_pb2.Tlp.ValueType
     """The originator's TLP label, which binds the pointer too."""
+    contact: _builtins.str
+    """How to reach it, as the directory says."""
     def __init__(
         self,
         *,
         record_id: _builtins.str | None = ...,
         originator: _builtins.str | None = ...,
         tlp: _marks_pb2.Tlp.ValueType | None = ...,
+        contact: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_originator", b"_originator", "_record_id", b"_record_id", "_tlp", b"_tlp", "originator", b"originator", "record_id", b"record_id", "tlp", b"tlp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_contact", b"_contact", "_originator", b"_originator", "_record_id", b"_record_id", "_tlp", b"_tlp", "contact", b"contact", "originator", b"originator", "record_id", b"record_id", "tlp", b"tlp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_originator", b"_originator", "_record_id", b"_record_id", "_tlp", b"_tlp", "originator", b"originator", "record_id", b"record_id", "tlp", b"tlp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contact", b"_contact", "_originator", b"_originator", "_record_id", b"_record_id", "_tlp", b"_tlp", "contact", b"contact", "originator", b"originator", "record_id", b"record_id", "tlp", b"tlp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__contact: _TypeAlias = _typing.Literal["contact"]  # noqa: Y015
+    _WhichOneofArgType__contact: _TypeAlias = _typing.Literal["_contact", b"_contact"]  # noqa: Y015
     _WhichOneofReturnType__originator: _TypeAlias = _typing.Literal["originator"]  # noqa: Y015
     _WhichOneofArgType__originator: _TypeAlias = _typing.Literal["_originator", b"_originator"]  # noqa: Y015
     _WhichOneofReturnType__record_id: _TypeAlias = _typing.Literal["record_id"]  # noqa: Y015
     _WhichOneofArgType__record_id: _TypeAlias = _typing.Literal["_record_id", b"_record_id"]  # noqa: Y015
     _WhichOneofReturnType__tlp: _TypeAlias = _typing.Literal["tlp"]  # noqa: Y015
     _WhichOneofArgType__tlp: _TypeAlias = _typing.Literal["_tlp", b"_tlp"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contact) -> _WhichOneofReturnType__contact | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__originator) -> _WhichOneofReturnType__originator | None: ...
     @_typing.overload

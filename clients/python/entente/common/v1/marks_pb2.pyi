@@ -232,9 +232,13 @@ class _FallbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fallback.Val
     FALLBACK_UNSPECIFIED: _Fallback.ValueType  # 0
     """Nothing: hidden and missing are one answer."""
     FALLBACK_POINTER: _Fallback.ValueType  # 1
-    """A pointer: that the originator holds something, and whom to ask."""
+    """A pointer: that the originator holds something, and whom to ask. Who reads it by its id gets one, and who searches for
+    an entity in it by its exact value: the pointer confirms that it is there.
+    """
     FALLBACK_SILENT: _Fallback.ValueType  # 2
-    """Nothing, and the originator is told who looked for it."""
+    """Nothing: the answer is that there is none. The originator's people who may see it are told that somebody looked, and
+    of which agency; nobody at the agency that looked is.
+    """
 
 class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
     """What those who may not see a record are told of it."""
@@ -242,9 +246,13 @@ class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
 FALLBACK_UNSPECIFIED: Fallback.ValueType  # 0
 """Nothing: hidden and missing are one answer."""
 FALLBACK_POINTER: Fallback.ValueType  # 1
-"""A pointer: that the originator holds something, and whom to ask."""
+"""A pointer: that the originator holds something, and whom to ask. Who reads it by its id gets one, and who searches for
+an entity in it by its exact value: the pointer confirms that it is there.
+"""
 FALLBACK_SILENT: Fallback.ValueType  # 2
-"""Nothing, and the originator is told who looked for it."""
+"""Nothing: the answer is that there is none. The originator's people who may see it are told that somebody looked, and
+of which agency; nobody at the agency that looked is.
+"""
 Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
 
 class _Reach:
@@ -262,7 +270,7 @@ class _ReachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reach.ValueType
     REACH_SILENT: _Reach.ValueType  # 3
     """Nothing, and the originator is told who looked for it."""
     REACH_NONE: _Reach.ValueType  # 4
-    """Nothing."""
+    """Nothing, and nobody is told anything."""
 
 class Reach(_Reach, metaclass=_ReachEnumTypeWrapper):
     """The most that anyone but the originator gets of a portion, whatever policy and agreements allow. On a record, REACH_POINTER
@@ -278,7 +286,7 @@ REACH_POINTER: Reach.ValueType  # 2
 REACH_SILENT: Reach.ValueType  # 3
 """Nothing, and the originator is told who looked for it."""
 REACH_NONE: Reach.ValueType  # 4
-"""Nothing."""
+"""Nothing, and nobody is told anything."""
 Global___Reach: _TypeAlias = Reach  # noqa: Y015
 
 @_typing.final

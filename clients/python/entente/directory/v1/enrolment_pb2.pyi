@@ -198,6 +198,8 @@ class RegistryChange(_message.Message):
     APPOINT_FIELD_NUMBER: _builtins.int
     DISMISS_FIELD_NUMBER: _builtins.int
     RESTORE_FIELD_NUMBER: _builtins.int
+    CONCLUDE_AGREEMENT_FIELD_NUMBER: _builtins.int
+    ADOPT_POLICY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def enrol_agency(self) -> Global___AgencyEnrolment:
         """A new agency, with its first certificate request and its issuer."""
@@ -218,6 +220,14 @@ class RegistryChange(_message.Message):
     def restore(self) -> Global___Restoration:
         """A revocation is lifted: an agency is unlocked, a user is let in again."""
 
+    @_builtins.property
+    def conclude_agreement(self) -> Global___AgreementConclusion:
+        """An agreement that all of its parties have signed comes into force."""
+
+    @_builtins.property
+    def adopt_policy(self) -> Global___PolicyAdoption:
+        """Another policy, in force for everybody as soon as it is approved."""
+
     def __init__(
         self,
         *,
@@ -226,12 +236,14 @@ class RegistryChange(_message.Message):
         appoint: Global___Appointment | None = ...,
         dismiss: Global___Appointment | None = ...,
         restore: Global___Restoration | None = ...,
+        conclude_agreement: Global___AgreementConclusion | None = ...,
+        adopt_policy: Global___PolicyAdoption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["appoint", b"appoint", "change", b"change", "dismiss", b"dismiss", "enrol_agency", b"enrol_agency", "register_issuer", b"register_issuer", "restore", b"restore"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adopt_policy", b"adopt_policy", "appoint", b"appoint", "change", b"change", "conclude_agreement", b"conclude_agreement", "dismiss", b"dismiss", "enrol_agency", b"enrol_agency", "register_issuer", b"register_issuer", "restore", b"restore"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appoint", b"appoint", "change", b"change", "dismiss", b"dismiss", "enrol_agency", b"enrol_agency", "register_issuer", b"register_issuer", "restore", b"restore"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt_policy", b"adopt_policy", "appoint", b"appoint", "change", b"change", "conclude_agreement", b"conclude_agreement", "dismiss", b"dismiss", "enrol_agency", b"enrol_agency", "register_issuer", b"register_issuer", "restore", b"restore"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["enrol_agency", "register_issuer", "appoint", "dismiss", "restore"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["enrol_agency", "register_issuer", "appoint", "dismiss", "restore", "conclude_agreement", "adopt_policy"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
@@ -390,6 +402,32 @@ class Restoration(_message.Message):
 Global___Restoration: _TypeAlias = Restoration  # noqa: Y015
 
 @_typing.final
+class AgreementConclusion(_message.Message):
+    """An agreement that its parties have signed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    document: _builtins.str
+    """JWS in JSON serialization (RFC 7515 section 7.2) over the canonical JSON of `Agreement`, with one
+    signature of each party, whose certificate (`x5c`) leads to a root of this broker.
+    """
+    def __init__(
+        self,
+        *,
+        document: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_document", b"_document", "document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_document", b"_document", "document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__document: _TypeAlias = _typing.Literal["document"]  # noqa: Y015
+    _WhichOneofArgType__document: _TypeAlias = _typing.Literal["_document", b"_document"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__document) -> _WhichOneofReturnType__document | None: ...
+
+Global___AgreementConclusion: _TypeAlias = AgreementConclusion  # noqa: Y015
+
+@_typing.final
 class CertificateOnFile(_message.Message):
     """A certificate that the broker knows of."""
 
@@ -447,3 +485,36 @@ class CertificateOnFile(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__thumbprint) -> _WhichOneofReturnType__thumbprint | None: ...
 
 Global___CertificateOnFile: _TypeAlias = CertificateOnFile  # noqa: Y015
+
+@_typing.final
+class PolicyAdoption(_message.Message):
+    """Another policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.bytes
+    """The bundle as `entente policy build` makes it (tar.gz), signed by the policy authority."""
+    note: _builtins.str
+    """What it changes, and why: for the second registrar, and for the record."""
+    def __init__(
+        self,
+        *,
+        bundle: _builtins.bytes | None = ...,
+        note: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bundle", b"_bundle", "_note", b"_note", "bundle", b"bundle", "note", b"note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle", b"_bundle", "_note", b"_note", "bundle", b"bundle", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bundle: _TypeAlias = _typing.Literal["bundle"]  # noqa: Y015
+    _WhichOneofArgType__bundle: _TypeAlias = _typing.Literal["_bundle", b"_bundle"]  # noqa: Y015
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bundle) -> _WhichOneofReturnType__bundle | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+
+Global___PolicyAdoption: _TypeAlias = PolicyAdoption  # noqa: Y015

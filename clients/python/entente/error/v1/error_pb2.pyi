@@ -110,6 +110,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The client cancelled, or its deadline passed."""
     REASON_CALL_TOO_LONG: _Reason.ValueType  # 63
     """The call lasted longer than the broker lets any call last. Ask for less at once."""
+    REASON_AGREEMENT_ENDED: _Reason.ValueType  # 64
+    """An agreement that the answer or stream rested on has ended. Ask again, or resume: what remains
+    allowed is delivered.
+    """
     REASON_POLICY_UNAVAILABLE: _Reason.ValueType  # 70
     """Policy cannot be asked, or did not answer as it must. Nothing was released. Try again later."""
     REASON_LEDGER_UNAVAILABLE: _Reason.ValueType  # 71
@@ -216,6 +220,10 @@ REASON_CANCELLED: Reason.ValueType  # 62
 """The client cancelled, or its deadline passed."""
 REASON_CALL_TOO_LONG: Reason.ValueType  # 63
 """The call lasted longer than the broker lets any call last. Ask for less at once."""
+REASON_AGREEMENT_ENDED: Reason.ValueType  # 64
+"""An agreement that the answer or stream rested on has ended. Ask again, or resume: what remains
+allowed is delivered.
+"""
 REASON_POLICY_UNAVAILABLE: Reason.ValueType  # 70
 """Policy cannot be asked, or did not answer as it must. Nothing was released. Try again later."""
 REASON_LEDGER_UNAVAILABLE: Reason.ValueType  # 71

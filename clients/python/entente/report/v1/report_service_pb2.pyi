@@ -403,7 +403,10 @@ class SearchReportsResponse(_message.Message):
     """For the next page; absent: this was the last."""
     @_builtins.property
     def reports(self) -> _containers.RepeatedCompositeFieldContainer[_report_pb2.DisclosedReport]:
-        """The reports."""
+        """The reports. A search by an entity alone, or an entity and its originator, has pointers after the last report: where
+        an originator chose them (`FALLBACK_POINTER`, `REACH_POINTER`) for a report that holds the entity. They are in no
+        order that means something.
+        """
 
     @_builtins.property
     def receipt(self) -> _exchange_pb2.Receipt:

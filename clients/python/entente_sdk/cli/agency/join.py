@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from entente_sdk._sync.client import Entente
+from entente_sdk.cli.agency.partnering import partner_with, show_steps
 from entente_sdk.cli.command import expected_errors
 from entente_sdk.cli.session import RETRY, console, print_table, say, say_receipt
 from entente_sdk.errors import ConfigurationError, EntenteError
@@ -45,6 +46,9 @@ IssuerCa = Annotated[
     Path | None, typer.Option(help="With --client-id: the issuer's authority in PEM, where it is not a public one.")
 ]
 ClientId = Annotated[str | None, typer.Option(help="As your issuer knows this client: then `entente login` works.")]
+Partner = Annotated[
+    str | None, typer.Option(metavar="AGENCY", help="Draft an agreement with this agency, and simulate it.")
+]
 Purpose = Annotated[str | None, typer.Option(help="The usual purpose of the profile's calls.")]
 
 
@@ -98,8 +102,10 @@ def register(app: typer.Typer) -> None:
         issuer_ca: IssuerCa = None,
         purpose: Purpose = None,
         profile_name: ProfileName = None,
+        partner: Partner = None,
     ) -> None:
-        """Join a network: first make the key and the request; later, with --certificate and --network, call."""
+        """Join a network: first make the key and the request; later, with --certificate and --network, call; then, with
+        --partner, draft an agreement and see what it would change."""
         with expected_errors():
             texts = {
                 "agency": agency,
@@ -115,13 +121,18 @@ def register(app: typer.Typer) -> None:
             }
             place = JoinFolder(folder)
             prepare(place, {name: text for name, text in texts.items() if text}, ask=not yes)
+            name = profile_name or place.answers().agency.partition("/")[2]
+            if partner is not None:
+                if not place.certificate.exists():
+                    raise ConfigurationError("first the certificate, and a first call; then --partner", reason="USAGE")
+                partner_with(place, partner, name)
+                return
             if certificate is None and network is None:
                 _say_what_is_next(place)
                 return
             if certificate is None or network is None:
                 raise ConfigurationError("--certificate and --network go together", reason="USAGE")
             tokens = Tokens(token_command, token_file, client_id, issuer_ca)
-            name = profile_name or place.answers().agency.partition("/")[2]
             finish(place, certificate, read_network(network), tokens, name, purpose)
 
 
@@ -167,7 +178,7 @@ def finish(
     if add_profile(config_path(), name, settings):
         say(f"Wrote the profile {name!r} into {config_path()}")
     try:
-        _first_call(name)
+        _first_call(name, place.path)
     except EntenteError as error:
         if error.reason != "LOGIN_NEEDED":
             raise
@@ -175,7 +186,7 @@ def finish(
         say(f"    entente login --profile {shlex.quote(name)}")
 
 
-def _first_call(name: str) -> None:
+def _first_call(name: str, folder: Path) -> None:
     """Whoever is let in is told what the agency may do."""
     with Entente(load_profile(name), retry=RETRY) as entente:
         answer = entente.directory.who_am_i()
@@ -188,7 +199,8 @@ def _first_call(name: str) -> None:
         (), [("may call", ", ".join(allowed) or "nothing"), ("shares with", ", ".join(me.partners) or "nobody")]
     )
     if not me.partners:
-        say("Without an agreement little is shared: the network's operator enters agreements into the directory.")
+        say("Without an agreement little is shared. Draft one, and see what it would change:")
+        say(f"    entente agency join {shlex.quote(str(folder))} --partner AGENCY")
     say_receipt(answer.receipt)
     say(f"The agency is on the network. Use it with --profile {name}, or ENTENTE_PROFILE={name}.", "bold")
 
@@ -205,6 +217,7 @@ def _say_what_is_next(place: JoinFolder) -> None:
     say("")
     if place.certificate.exists():
         say("The certificate is here. Run this command again with --certificate and --network to call once more.")
+        show_steps(place)
         return
     say("What happens next:")
     say(f"  1. Send {place.request.name} to the registrars (it holds nothing secret).")

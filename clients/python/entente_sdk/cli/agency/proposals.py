@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from entente.directory.v1 import directory_pb2, enrolment_pb2
+from entente_sdk.agreements.reading import agreement_id
 from entente_sdk.answers import Answer
 from entente_sdk.cli.command import command
 from entente_sdk.cli.session import STYLES, Session, as_document, print_table, say, say_receipt, with_receipt
 from entente_sdk.cli.values import value_text, words
+from entente_sdk.cli.whatif import show_change
 from entente_sdk.errors import ConfigurationError
 from entente_sdk.joining.answers import read_request
 from entente_sdk.joining.fingerprint import grouped, typed
@@ -22,6 +24,7 @@ Request = Annotated[Path, typer.Argument(metavar="join-request.json", help="What
 Fingerprint = Annotated[str, typer.Option(help="Of its key, as the agency read it back to YOU; spaces do no harm.")]
 Heard = Annotated[str | None, typer.Option("--fingerprint", help="Of an agency's key, as it read it back to YOU.")]
 Id = Annotated[str, typer.Argument(metavar="PROPOSAL", help="32 hexadecimal digits.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask once more.")]
 Key = Annotated[str | None, typer.Option(help="A UUID: the same key with the same request is the same call.")]
 
 
@@ -92,8 +95,17 @@ def register(app: typer.Typer) -> None:
         sys.stdout.write(one.change.enrol_agency.certificate_request)
 
     @command(app, "approve")
-    def approve(session: Session, proposal: Id, heard: Heard = None, idempotency_key: Key = None) -> None:
-        """Approve what somebody else proposed: it is in force."""
+    def approve(
+        session: Session, proposal: Id, heard: Heard = None, idempotency_key: Key = None, yes: Yes = False
+    ) -> None:
+        """Approve what somebody else proposed: it is in force. Of policies and agreements you are shown what they
+        change."""
+        if session.output == "table":
+            with session.connect() as entente:
+                found = entente.enrolment.get_proposal(proposal, justification=session.justification)
+            change = found.message.proposal.change
+            if show_change(session, change) and not yes and sys.stdin.isatty():
+                typer.confirm(f"Approve: {what(change)}?", abort=True)
         with session.connect() as entente:
             answer = entente.enrolment.approve(
                 proposal,
@@ -116,7 +128,8 @@ def register(app: typer.Typer) -> None:
 def show_proposed(
     session: Session, change: enrolment_pb2.RegistryChange, fingerprint: str | None, key: str | None
 ) -> None:
-    """Propose a change, and say what comes next."""
+    """Propose a change, once it was shown what it would do, and say what comes next."""
+    show_change(session, change)
     with session.connect() as entente:
         answer = entente.enrolment.propose(
             change, key_fingerprint=fingerprint, idempotency_key=key, justification=session.justification
@@ -176,6 +189,10 @@ def what(change: enrolment_pb2.RegistryChange) -> str:
             return f"dismiss {_appointment(change.dismiss)}"
         case "restore":
             return f"lift revocation {change.restore.revocation_id}"
+        case "conclude_agreement":
+            return f"conclude agreement {agreement_id(change.conclude_agreement.document)}"
+        case "adopt_policy":
+            return f"adopt another policy: {change.adopt_policy.note}"
     return "something that this version does not know"
 
 

@@ -1,4 +1,4 @@
-"""`entente report`: submit, get, search, amend, retract, versions, watch. One module for each command."""
+"""`entente report`: submit, get, search, export, amend, retract, versions, watch. One module for each command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 
 import typer
 
-MODULES = ("submit", "get", "search", "amend", "retract", "versions", "watch")
+MODULES = ("submit", "preview", "get", "search", "export", "amend", "retract", "versions", "watch")
 
 
 def register(parent: typer.Typer) -> None:

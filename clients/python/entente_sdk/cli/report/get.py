@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from entente.common.v1 import exchange_pb2
 from entente_sdk.cli.command import command
 from entente_sdk.cli.report.rendering import RecordId, print_report
-from entente_sdk.cli.session import Session, as_document, receipt_document, say_receipt
+from entente_sdk.cli.session import Session, as_document, receipt_document, say, say_receipt
 from entente_sdk.errors import ConfigurationError
 
 Version = Annotated[int | None, typer.Option(min=1, help="An earlier version; default: the latest.")]
@@ -32,6 +33,8 @@ def register(app: typer.Typer) -> None:
 
         def table() -> None:
             print_report(disclosed)
+            if disclosed.disclosure.level != exchange_pb2.DISCLOSURE_LEVEL_FULL:
+                say(f"Why, and what may be done about it: entente explain {answer.receipt.exchange_id}", "dim")
             say_receipt(answer.receipt)
 
         session.show({**as_document(disclosed), "receipt": receipt_document(answer.receipt)}, table)

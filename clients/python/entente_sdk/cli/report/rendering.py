@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from entente.common.v1 import record_pb2
+from entente.common.v1 import exchange_pb2, record_pb2
 from entente.report.v1 import report_pb2
 from entente_sdk.answers import Answer
 from entente_sdk.cli.disclosed import field_text, level, rows
 from entente_sdk.cli.session import STYLES, Session, print_table, say, say_receipt, with_receipt
-from entente_sdk.cli.values import value_text
+from entente_sdk.cli.values import value_text, words
 
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="The report's id: 32 hexadecimal digits.")]
 
@@ -21,6 +21,10 @@ def print_report(disclosed: report_pb2.DisclosedReport) -> None:
     """Field by field; what was withheld stands in its place."""
     print_table(("field", "value"), [(row.field, (row.text, STYLES[row.kind])) for row in rows(disclosed)])
     say(f"Disclosure: {level(disclosed)}")
+    for one in disclosed.disclosure.terms:
+        use = words(exchange_pb2.UseLimit.DESCRIPTOR, one.use)
+        onward = words(exchange_pb2.OnwardSharing.DESCRIPTOR, one.onward)
+        say(f"Under agreement {one.agreement_id}: use {use}, passing on {onward}")
 
 
 def list_line(disclosed: report_pb2.DisclosedReport) -> tuple[str | tuple[str, str], ...]:

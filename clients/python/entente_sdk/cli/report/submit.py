@@ -22,6 +22,13 @@ Lines = Annotated[list[str] | None, typer.Option("--line", help="A line of infor
 Grade = Annotated[str | None, typer.Option(help="3x5x2 grade of the lines, such as 2B.")]
 Classification = Annotated[str | None, typer.Option(help="OFFICIAL, SECRET or TOP_SECRET.")]
 Handling = Annotated[str | None, typer.Option(help="P, or C with conditions, such as C:A1,S2.")]
+Reach = Annotated[
+    str | None,
+    typer.Option(help="How far it goes at most: REDACTED, POINTER, SILENT or NONE. Default: as far as policy allows."),
+]
+Fallback = Annotated[
+    str | None, typer.Option(help="What those who may not see it are told: POINTER, or SILENT. Default: nothing.")
+]
 Themes = Annotated[list[str] | None, typer.Option("--theme", help="A crime type or theme; repeat for several.")]
 Key = Annotated[str | None, typer.Option(help="A UUID: the same key with the same report is the same call.")]
 
@@ -48,14 +55,16 @@ def register(app: typer.Typer) -> None:
         grade: Grade = None,
         classification: Classification = None,
         handling: Handling = None,
+        reach: Reach = None,
+        fallback: Fallback = None,
         theme: Themes = None,
         idempotency_key: Key = None,
     ) -> None:
         """Share a report: a FILE, or one made of --title, --line, --classification and --handling."""
         made: dict[str, Any] = {"title": title, "tear_line": tear_line, "themes": theme or None}
         made["lines"] = [graded(number, text, grade) for number, text in enumerate(line or (), 1)] or None
-        if classification or handling:
-            made["header"] = {"marks": marks(classification, handling)}
+        if classification or handling or reach or fallback:
+            made["header"] = {"marks": marks(classification, handling, reach, fallback)}
         given = {name: value for name, value in made.items() if value is not None}
         if (file is None) == (not given):
             raise ConfigurationError("give either a FILE (or -), or --title and the other options", reason="USAGE")
@@ -88,12 +97,15 @@ def graded(number: int, text: str, grade: str | None) -> dict[str, Any]:
     return {"key": f"line-{number}", "information": text, "grading": {"grading_3x5x2": scale}}
 
 
-def marks(classification: str | None, handling: str | None) -> dict[str, Any]:
+def marks(
+    classification: str | None, handling: str | None, reach: str | None = None, fallback: str | None = None
+) -> dict[str, Any]:
     """`C:A1,S2` is code C with conditions A1 and S2. Raises ConfigurationError."""
     if not (classification and handling):
         raise ConfigurationError("--classification and --handling go together", reason="USAGE")
     code, _, conditions = handling.partition(":")
     found: dict[str, Any] = {"classification": classification, "handling_code": code}
+    found |= {name: value for name, value in (("reach", reach), ("fallback", fallback)) if value}
     if conditions:
         found["handling_conditions"] = conditions.split(",")
     return found

@@ -1,0 +1,1 @@
+"""What agencies have agreed on, and how it ends."""

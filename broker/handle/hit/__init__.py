@@ -1,0 +1,1 @@
+"""Silent hits: who looked for what an agency holds."""

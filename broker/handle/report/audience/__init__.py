@@ -1,0 +1,1 @@
+"""Who would see what of a report."""

@@ -1,0 +1,1 @@
+"""What a change of policies or agreements would do."""
