@@ -26,6 +26,7 @@ def serve(
     # Everything that imports grpc comes after the line above: it reads its TLS settings once.
     from broker.config import ConfigError, load
     from broker.domain.clock import SystemClock
+    from broker.domain.errors import UnavailableError
     from broker.lines import log_to_stderr
     from broker.workers.lock import DataFolderInUseError, sole_user, wait_for_orphans
     from broker.workers.port import PortTakenError
@@ -40,6 +41,10 @@ def serve(
     except (ConfigError, DataFolderInUseError, PortTakenError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    except UnavailableError as error:
+        # An OPA that is not there, above all: no defect of the broker's, and no reason to start without it.
+        typer.echo(f"{error.message} ({error.detail})", err=True)
+        raise typer.Exit(6) from None
     raise typer.Exit(status)
 
 

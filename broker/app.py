@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from broker import identity
-from broker.agreements import examiner, read_directory
+from broker.agreements import examiner, read_directory, require_form
 from broker.audit.files import Files
 from broker.audit.keeper import Keeper
 from broker.config import Config
@@ -108,6 +108,8 @@ class Broker:
     """A running broker."""
 
     def __init__(self, config: Config, engine: PolicyEngine | None, clock: Clock, files: Files, slot: Slot) -> None:
+        # First of all: what is refused here leaves the data as the version before has it.
+        require_form(config)
         self.config = config
         self.slot = slot
         data = config.broker.data

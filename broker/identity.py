@@ -1,4 +1,4 @@
-"""How the broker comes by what proves who calls: its TLS material, the certificates' profile, the issuers and their keys.
+"""How the broker comes by what proves who calls: its TLS material, the profile of certificates, the issuers' keys.
 
 What enrolment asks of the same parts (`Examiners`) is made here too, for stages do not import one another.
 """

@@ -13,8 +13,7 @@ from pathlib import Path
 from broker.domain.slot import Slot
 from entente_tlog.note import Signer
 
-CURSOR_KEY_BYTES = 32
-PSEUDONYM_KEY_BYTES = 32
+SECRET_BYTES = 32
 _SECRET_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
@@ -34,10 +33,7 @@ def log_signer(data: Path, broker: str, slot: Slot) -> Signer:
 
 def cursor_key(data: Path) -> bytes:
     """The key that seals page tokens and cursors: 32 bytes."""
-    path = data / "keys" / "cursor.key"
-    if not path.exists():
-        _write(path, secrets.token_bytes(CURSOR_KEY_BYTES), _SECRET_MODE)
-    return path.read_bytes()
+    return _secret(data / "keys" / "cursor.key")
 
 
 def pseudonym_key(data: Path) -> bytes:
@@ -46,9 +42,12 @@ def pseudonym_key(data: Path) -> bytes:
     A new one gives every value a new pseudonym, whose first letters say that it is another key's: whoever follows a
     case by its pseudonyms has to begin again. So it is backed up with the other keys, and replaced only when it leaked.
     """
-    path = data / "keys" / "pseudonym.key"
+    return _secret(data / "keys" / "pseudonym.key")
+
+
+def _secret(path: Path) -> bytes:
     if not path.exists():
-        _write(path, secrets.token_bytes(PSEUDONYM_KEY_BYTES), _SECRET_MODE)
+        _write(path, secrets.token_bytes(SECRET_BYTES), _SECRET_MODE)
     return path.read_bytes()
 
 

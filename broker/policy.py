@@ -50,6 +50,17 @@ def configured(section: PolicySection) -> tuple[PolicyBundle, bytes]:
         raise ConfigError(f"{section.bundle}: policy.bundle cannot be used: {error}") from error
 
 
+def standing(section: PolicySection, store: Store) -> PolicyBundle:
+    """The policy that a broker which starts now would put in force. Raises ConfigError."""
+    present = store.policy_in_force()
+    if present is None or not present.stands(section.passed_over):
+        return configured(section)[0]
+    try:
+        return PolicyBundle.from_archive(present.archive, verification_key(section))
+    except ValueError as error:
+        raise _unusable(error) from error
+
+
 def rollout(
     config: Config, store: Store, clock: Clock, *, engine: PolicyEngine | None, changed: Callable[[], None]
 ) -> Rollout:
@@ -76,10 +87,7 @@ def rollout(
             start_s=OPA_START_S if engine is None and section.engine == "opa" else 0.0,
         )
     except ValueError as error:
-        raise ConfigError(
-            f"the adopted policy that stands over the configured one cannot be used: {error}. To put the configured "
-            "one in force, set policy.passed_over to the adopted one's revision (docs/operating.md)"
-        ) from error
+        raise _unusable(error) from error
 
 
 def engine_maker(section: PolicySection, clock: Clock) -> Callable[[PolicyBundle], PolicyEngine]:
@@ -91,3 +99,10 @@ def engine_maker(section: PolicySection, clock: Clock) -> Callable[[PolicyBundle
     except ValueError as error:
         raise ConfigError(f"policy.url: {error}") from error
     return lambda bundle: OpaEngine(bundle, address, clock, deadline_s=section.deadline_milliseconds / 1000)
+
+
+def _unusable(error: ValueError) -> ConfigError:
+    return ConfigError(
+        f"the adopted policy that stands over the configured one cannot be used: {error}. To put the configured one in "
+        "force, set policy.passed_over to the adopted one's revision (docs/operating.md)"
+    )

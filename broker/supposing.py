@@ -6,7 +6,7 @@ Guarantees: none of them shares an engine's answers, a cache or a release stage 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from broker.agreements import RECORD_TYPES
 from broker.audit.reader import AuditReader
@@ -14,13 +14,12 @@ from broker.decide.agreement_words import agreement_words
 from broker.decide.audience import Audience
 from broker.decide.bundle import PolicyBundle
 from broker.decide.decider import Decider
-from broker.decide.simulation import Scene, Simulator
+from broker.decide.simulation import Simulator
 from broker.domain.answer import Answer, StoredItem
 from broker.domain.clock import Clock
-from broker.domain.directory import AgencyFacts, Agreement
+from broker.domain.directory import Agreement
 from broker.domain.grant import Grant
 from broker.domain.marks import MarkSet
-from broker.domain.simulated import Proposed, RecordedDecision, RecordKind, Simulated
 from broker.domain.supposed import Reader
 from broker.handle.cursor import Cursors
 from broker.handle.report.audience.service import AudienceHandlers
@@ -44,24 +43,18 @@ def simulation_handlers(
 ) -> SimulationHandlers:
     """What a change would do."""
 
-    async def simulate(
-        proposed: Proposed,
-        recorded: Sequence[RecordedDecision],
-        kinds: Sequence[RecordKind],
-        mark_sets: Sequence[tuple[int, MarkSet]],
-        agencies: dict[str, AgencyFacts],
-        shortened: bool,
-    ) -> Simulated:
-        scene = Scene(tuple(recorded), tuple(kinds), tuple(mark_sets), agencies, shortened)
-        return await simulator.simulate(proposed, scene)
-
     async def marks(numbers: Iterable[int]) -> list[tuple[int, MarkSet]]:
         # Another worker may have interned some of them; this one takes them in when it next decides, or now.
         await decider.refresh()
         return decider.marks(numbers)
 
     return SimulationHandlers(
-        store, reader, marks, simulate, _draft_reader(decider), lambda text: agreements.examine(text).signed.agreement
+        store,
+        reader,
+        marks,
+        simulator.simulate,
+        _draft_reader(decider),
+        lambda text: agreements.examine(text).signed.agreement,
     )
 
 

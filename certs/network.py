@@ -350,6 +350,7 @@ def _directory() -> str:
             f'country = "{party.country}"',
             f'level = "{party.level}"',
             f'parent = "{party.parent}"',
+            f'contact = "desk@{party.agency.partition("/")[2]}.example"',
             f"compartments = {_list(party.compartments)}",
             f"inspectorate = {str(party.inspectorate).lower()}",
             "",

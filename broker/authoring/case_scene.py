@@ -13,9 +13,9 @@ from typing import Any
 
 from broker.decide.answers import enum_names
 from broker.decide.question import Situation
-from broker.decide.vocabulary import CLEARANCES, LEVELS, PURPOSES, UNSPECIFIED
+from broker.decide.vocabulary import CLASS_TRANSFORMS, CLEARANCES, LEVELS, PURPOSES, UNSPECIFIED, USE_LIMITS
 from broker.domain.caller import AgencyId, Caller
-from broker.domain.directory import TRANSFORMS, Agency, AgencyFacts, Agreement
+from broker.domain.directory import Agency, AgencyFacts, Agreement
 from broker.domain.marks import MarkSet
 
 PERSON_KEYS = frozenset("agency roles clearance nationalities purposes".split())
@@ -25,7 +25,6 @@ AGREEMENT_KEYS = frozenset(
 )
 MARKS = frozenset(one.name for one in fields(MarkSet)) - {"handling_code", "handling_conditions"} | {"handling"}
 CAST_KEYS = frozenset("agencies agreements people ordinary today".split())
-USE_LIMITS = frozenset({"EVIDENTIAL", "INTELLIGENCE_ONLY"})
 
 Facts = dict[str, Any]
 
@@ -176,7 +175,7 @@ def _check(facts: Facts) -> None:
             _among(path, value, USE_LIMITS)
         elif key == "classes" and kind.startswith("agreements."):
             for one in value.values():
-                _among(path, one, frozenset(TRANSFORMS))
+                _among(path, one, frozenset(CLASS_TRANSFORMS))
 
 
 def _among(what: str, value: Any, words: frozenset[str] | set[str]) -> None:

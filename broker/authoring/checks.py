@@ -1,11 +1,12 @@
 """What can be wrong with a folder of policies before anybody runs it.
 
 1. The portable subset, and a default for every boolean rule (`broker/decide/portable.py`).
-2. Every literal in capitals is a value of an enum of the protos, or one of an agreement's transforms; every other word
-   is a mark, an operator, a key of the question, or a rule that stands in `data/rules.json`.
-3. Purposes in the data are those of the protos; permissions and purposes of roles exist.
-4. It compiles, answers, and could be replaced (`broker/decide/examination.py`).
-5. With OPA at hand: `opa check --strict` with the schema of each entry point, and `opa test`, which reaches at least
+2. What a module takes from another one is there: to an engine a misspelt rule is merely undefined.
+3. Every literal in capitals is a value of an enum of the protos; every other word is a mark, an operator, a key of the
+   question, or a rule that stands in `data/rules.json`.
+4. Purposes in the data are those of the protos; permissions and purposes of roles exist.
+5. It compiles, answers, and could be replaced (`broker/decide/examination.py`).
+6. With OPA at hand: `opa check --strict` with the schema of each entry point, and `opa test`, which reaches at least
    95 of 100 lines of what ships.
 The schemas are the broker's own, whatever folder is checked: they say what it asks.
 """
@@ -16,7 +17,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from broker.decide.examination import require_sound
 from broker.decide.portable import code_of, unportable
 from broker.decide.trees import ABSENT, CONSTANT_OPS, SCALAR_ATTRS, SCALAR_OPS, SET_ATTRS, SET_OPS
 from broker.decide.vocabulary import PURPOSES, UNSPECIFIED, names
-from broker.domain.directory import TRANSFORMS
 from entente.access.v1 import access_pb2
 from entente.common.v1 import exchange_pb2, marks_pb2
 from entente.directory.v1 import agreement_pb2, directory_pb2
@@ -34,9 +34,12 @@ from entente.directory.v1 import agreement_pb2, directory_pb2
 LITERAL = re.compile(r'"(?![A-Z]{2}")([A-Z][A-Z0-9_]*)"')
 # A key of an object is its author's own.
 WORD = re.compile(r'"([a-z][a-z0-9_]*)"(?!\s*:)')
+PACKAGE = re.compile(r"(?m)^package entente\.(\w+)$")
+IMPORT = re.compile(r"(?m)^import data\.entente\.(\w+)$")
+RULE = re.compile(r"(?m)^(?:default )?([a-z_]\w*)")
 COVERAGE = 95.0
 WORDS = frozenset(
-    {UNSPECIFIED, *TRANSFORMS}.union(
+    {UNSPECIFIED}.union(
         *(
             names(getattr(module, enum))
             for module in (access_pb2, agreement_pb2, directory_pb2, exchange_pb2, marks_pb2)
@@ -60,6 +63,7 @@ def problems(folder: Path) -> Iterator[str]:
     for name, text in bundle.modules:
         for word in sorted(set(WORD.findall(code_of(text))) - bundle.rules.keys() - _plain_words()):
             yield f"{name}: {word} is neither a mark nor an operator, and no rule of data/rules.json"
+    yield from _dangling(bundle.modules)
     yield from unportable(bundle.modules)
     yield from _data_problems(json.loads(bundle.data))
     try:
@@ -103,6 +107,16 @@ def _uncovered(opa: Path, place: Path, bundle: PolicyBundle) -> Iterator[str]:
         yield f"opa test reaches {reached} of {reached + missed} lines; {COVERAGE:.0f} of 100 are wanted"
         for name, one in reports.items():
             yield from (f"{name}:{part['start']['row']}: no test reaches it" for part in one.get("not_covered", ()))
+
+
+def _dangling(modules: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What is taken from a module of the house that does not define it."""
+    code = {name: code_of(text) for name, text in modules}
+    defined = {package[1]: set(RULE.findall(text)) for text in code.values() if (package := PACKAGE.search(text))}
+    for name, text in code.items():
+        for other in IMPORT.findall(text):
+            for rule in sorted(set(re.findall(rf"(?<![.\w]){other}\.(\w+)", text)) - defined.get(other, set())):
+                yield f"{name}: {other}.{rule}: the package entente.{other} has no rule {rule}"
 
 
 def _plain_words() -> set[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,15 +31,27 @@ from broker.domain.errors import UnavailableError
 # Not a call that anybody waits for.
 PATIENT_S = 20.0
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of policies: *.rego, data/*.json, cases/*.yaml.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", exists=True, file_okay=False, help="A folder of policies: *.rego, data/*.json, cases/*.yaml."
+    ),
+]
 WithoutOpa = Annotated[bool, typer.Option("--without-opa", help="Leave the real OPA out, and say so.")]
 Policy = Annotated[
     Path, typer.Argument(metavar="OLD", help="A folder of policies or a bundle; `shipped`: the broker's.")
 ]
 Other = Annotated[Path, typer.Argument(metavar="NEW", help="A folder of policies or a bundle.")]
-Key = Annotated[Path, typer.Option(help="The policy authority's private key (P-256, PEM). It stays where it is.")]
+Key = Annotated[
+    Path,
+    typer.Option(
+        exists=True, dir_okay=False, help="The policy authority's private key (P-256, PEM). It stays where it is."
+    ),
+]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The bundle.")]
-Public = Annotated[Path | None, typer.Option(help="Prove bundles by this public key first.")]
+Public = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Prove bundles by this public key first.")
+]
 
 
 def check(folder: Folder, without_opa: WithoutOpa = False) -> None:
@@ -57,8 +70,7 @@ def test_(folder: Folder, without_opa: WithoutOpa = False) -> None:  # noqa: PT0
     try:
         book = load_cases(folder / "cases", frozenset(bundle.rules))
     except ValueError as error:
-        _end([str(error)], "")
-        return
+        _fail([str(error)])
     found = [] if opa is None else checks.run_tests(opa, folder)
     found += [f"embedded: {line}" for line in _cases(EmbeddedEngine(bundle), bundle, book)]
     if opa is not None:
@@ -78,23 +90,26 @@ def build(folder: Folder, key: Key, output: Output = Path("bundle.tar.gz")) -> N
     bundle = _folder(folder)
     try:
         require_sound(bundle)
+    except ValueError as error:
+        _fail([str(error)])
+    with _asked_wrongly():
         archive = bundle.to_archive(SigningKey.read(key))
         output.write_bytes(archive)
-    except (OSError, ValueError) as error:
-        _end([str(error)], "")
     typer.echo(f"{output}: revision {bundle.revision}, {len(archive)} bytes")
 
 
 def diff_(old: Policy, new: Other, verification_key: Public = None) -> None:
     """Tell in words what another policy would open (+) or close (-): its text, methods, and kinds of callers."""
-    try:
+    with _asked_wrongly():
         key = None if verification_key is None else VerificationKey.read(verification_key)
-        before, after = _read(old, key), _read(new, key)
+    try:
+        with _asked_wrongly((OSError,)):
+            before, after = _read(old, key), _read(new, key)
         moved = asyncio.run(_compared(before, after))
-    except (OSError, ValueError) as error:
-        _end([str(error)], "")
+    except ValueError as error:
+        _fail([str(error)])
     except UnavailableError as error:
-        _end([f"it cannot be evaluated: {error.detail}"], "")
+        _fail([f"it cannot be evaluated: {error.detail}"])
     typer.echo(f"{before.revision[:16]} -> {after.revision[:16]}")
     for title, lines in zip(("Text and data", "Who may call what", "Who sees what"), moved, strict=True):
         typer.echo(f"\n{title}:")
@@ -116,19 +131,24 @@ def _read(source: Path, key: VerificationKey | None) -> PolicyBundle:
 
 
 def _folder(folder: Path) -> PolicyBundle:
-    try:
+    with _asked_wrongly():
         return PolicyBundle.load(folder)
-    except (OSError, ValueError) as error:
-        typer.echo(str(error), err=True)
+
+
+@contextmanager
+def _asked_wrongly(kinds: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError)) -> Iterator[None]:
+    """What cannot be used as it was given ends the command with status 2, and words."""
+    try:
+        yield
+    except kinds as error:
+        words = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        typer.echo(words, err=True)
         raise typer.Exit(2) from None
 
 
 def _opa(without: bool) -> Path | None:
-    try:
+    with _asked_wrongly():
         found = None if without else find_opa()
-    except (OSError, RuntimeError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
     if found is None and not without:
         typer.echo(f"OPA {VERSION} is not at hand: set OPA_BIN, or say --without-opa", err=True)
         raise typer.Exit(2)
@@ -151,8 +171,12 @@ def _cases(engine: PolicyEngine, bundle: PolicyBundle, book: CaseBook) -> list[s
 
 
 def _end(found: Sequence[str], well: str) -> None:
-    for problem in found:
-        typer.echo(problem, err=True)
     if found:
-        raise typer.Exit(1)
+        _fail(found)
     typer.echo(well)
+
+
+def _fail(problems: Sequence[str]) -> NoReturn:
+    for problem in problems:
+        typer.echo(problem, err=True)
+    raise typer.Exit(1)

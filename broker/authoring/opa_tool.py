@@ -8,6 +8,7 @@ merely found. A server listens on loopback or on a socket in a folder of its own
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -34,7 +35,7 @@ def find_opa() -> Path | None:
     named = os.environ.get("OPA_BIN")
     if named:
         if _version(Path(named)) != VERSION:
-            raise RuntimeError(f"OPA_BIN is not OPA {VERSION}")
+            raise RuntimeError(f"OPA_BIN is not OPA {VERSION}: {named}")
         return Path(named)
     on_path = shutil.which("opa")
     for candidate in (Path(on_path) if on_path else None, cached_opa()):
@@ -74,8 +75,13 @@ def free_port() -> int:
 
 
 def _version(binary: Path) -> str:
-    said = subprocess.run([str(binary), "version"], capture_output=True, text=True, check=True, timeout=30).stdout
-    return "v" + said.split()[1]
+    """What it says of itself; of anything else than an OPA nothing."""
+    try:
+        said = subprocess.run([str(binary), "version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = re.match(r"Version: (\S+)", said)
+    return f"v{found[1]}" if found else ""
 
 
 def _gets_ready(process: subprocess.Popen[bytes], url: str) -> bool:

@@ -9,15 +9,16 @@ Does not: weigh kinds by how often they call; that is what a simulation on the r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 
 from broker.decide.bundle import PolicyBundle
 from broker.decide.question import Situation
-from broker.decide.vocabulary import LEVELS, PURPOSES
+from broker.decide.vocabulary import LEVELS, PURPOSES, names
 from broker.domain.caller import AgencyId, Caller
 from broker.domain.directory import Agency, AgencyFacts, Agreement
 from broker.domain.marks import CLASSIFICATIONS, REACH_ORDER, TLP_ORDER, MarkSet
+from entente.common.v1 import marks_pb2
 
 ORIGINATOR = "home.example/originator"
 _OTHER = "home.example/partner"
@@ -75,13 +76,13 @@ def portions() -> list[MarkSet]:
         *(replace(ORDINARY, classification=one) for one in CLASSIFICATIONS),
         *(replace(ORDINARY, tlp=one) for one in TLP_ORDER),
         *(
-            replace(ORDINARY, handling_code="C", handling_conditions=frozenset({c}))
-            for c in ("A1", "A2", "A3", "S1", "S2")
+            replace(ORDINARY, handling_code="C", handling_conditions=frozenset({one}))
+            for one in names(marks_pb2.HandlingCondition)
         ),
-        *(replace(ORDINARY, europol_handling=frozenset({one})) for one in ("H0", "H1", "H2", "H3")),
-        *(replace(ORDINARY, sanitisation=one) for one in ("SOURCE_PROTECTED", "SANITISED", "TEAR_LINE")),
+        *(replace(ORDINARY, europol_handling=frozenset({one})) for one in names(marks_pb2.EuropolHandling)),
+        *(replace(ORDINARY, sanitisation=one) for one in names(marks_pb2.Sanitisation)),
         *(replace(ORDINARY, reach=one) for one in REACH_ORDER),
-        *(replace(ORDINARY, classification="TOP_SECRET", fallback=one) for one in ("POINTER", "SILENT")),
+        *(replace(ORDINARY, classification="TOP_SECRET", fallback=one) for one in names(marks_pb2.Fallback)),
         *(replace(ORDINARY, releasable_to=one) for one in recipients),
         replace(ORDINARY, compartments=frozenset({_COMPARTMENT})),
         replace(ORDINARY, handling_code=""),
@@ -89,15 +90,10 @@ def portions() -> list[MarkSet]:
     return list(dict.fromkeys(varied))
 
 
-_MARKS = (
-    *("classification", "tlp", "handling_code", "handling_conditions", "europol_handling", "sanitisation"),
-    *("reach", "fallback", "releasable_to", "compartments"),
-)
-
-
 def in_words(marks: MarkSet) -> str:
     """How a portion differs from the ordinary one."""
-    differing = [name for name in _MARKS if getattr(marks, name) != getattr(ORDINARY, name)]
+    marked = (one.name for one in fields(MarkSet))
+    differing = [name for name in marked if getattr(marks, name) != getattr(ORDINARY, name)]
     return ", ".join(_said(name, getattr(marks, name)) for name in differing) or "ordinary marks"
 
 

@@ -9,8 +9,7 @@ import orjson
 
 from broker.decide.bundle import PolicyBundle
 from broker.decide.ceiling import OWNER_CLASSES
-from broker.decide.vocabulary import CLEARANCES, DECIDED_CLASSES, PURPOSES, names
-from broker.domain.directory import TRANSFORMS
+from broker.decide.vocabulary import CLASS_TRANSFORMS, CLEARANCES, DECIDED_CLASSES, PURPOSES, USE_LIMITS, names
 from entente.common.v1 import exchange_pb2
 from entente.directory.v1 import agreement_pb2
 from entente_agreement import Words
@@ -27,9 +26,9 @@ def agreement_words(bundle: PolicyBundle, record_types: Iterable[str]) -> Words:
         owner_classes=OWNER_CLASSES,
         legal_bases=bundle.legal_bases,
         record_types=frozenset(record_types),
-        transforms=frozenset(TRANSFORMS),
+        transforms=frozenset(CLASS_TRANSFORMS),
         classifications=CLEARANCES,
-        uses=frozenset(names(exchange_pb2.UseLimit)),
+        uses=USE_LIMITS,
         onwards=frozenset(names(exchange_pb2.OnwardSharing)),
         assurances=frozenset(names(agreement_pb2.Assurance)),
     )

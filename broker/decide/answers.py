@@ -25,6 +25,7 @@ from broker.decide.trees import (
     Tree,
 )
 from broker.domain.errors import UnavailableError
+from broker.domain.grant import FULL, PART, PSEUDONYM
 from entente.common.v1 import marks_pb2
 
 MAX_DEPTH = 12
@@ -32,7 +33,7 @@ MAX_NODES = 4_000
 MAX_VALUES = 10_000
 
 # How a class may be released, the fuller before the coarser.
-TRANSFORMS = ("full", "part", "pseudonym")
+FORMS = (FULL, PART, PSEUDONYM)
 
 _ENUMS = {
     "classification": marks_pb2.Classification,
@@ -122,8 +123,8 @@ class AnswerReader:
         budget = _Budget()
         trees: dict[str, ClassTrees] = {}
         for name, entry in classes.items():
-            pair = _object(entry, f"grant.classes.{name}", set(TRANSFORMS))
-            trees[name] = ClassTrees(*(self._tree(pair[how], budget) for how in TRANSFORMS))
+            pair = _object(entry, f"grant.classes.{name}", set(FORMS))
+            trees[name] = ClassTrees(*(self._tree(pair[how], budget) for how in FORMS))
         rows, pointers, silent = (self._tree(answer[name], budget) for name in ("rows", "pointers", "silent"))
         return GrantAnswer(rows, pointers, silent, trees)
 

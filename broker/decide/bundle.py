@@ -41,7 +41,8 @@ REMEDY_KINDS = (
     "NAME_AUTHORISER",
     "AGREEMENT_NEEDED",
 )
-_PACKAGE = re.compile(r"^package entente(\.[a-z_]+)*\s*$", re.MULTILINE)
+# The first statement, after remarks and empty lines: what stands in a text further down is no package.
+_PACKAGE = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*package entente(\.[a-z_]+)*[ \t\r]*(?:\n|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class PolicyBundle:
     @classmethod
     def _of(cls, modules: Mapping[str, str], documents: Mapping[str, Any]) -> PolicyBundle:
         for name, text in modules.items():
-            if not _PACKAGE.search(text):
+            if not _PACKAGE.match(text):
                 raise ValueError(f"{name}: a module of a bundle is in the package entente, or below it")
         ordered = tuple(sorted(modules.items()))
         data = orjson.dumps(documents, option=orjson.OPT_SORT_KEYS)

@@ -47,7 +47,7 @@ def unpack(archive: bytes) -> dict[str, bytes]:
                 _require_plain(entry, files)
                 content = tar.extractfile(entry)
                 files[entry.name] = content.read() if content is not None else b""
-    except (tarfile.TarError, zlib.error, EOFError, OverflowError, UnicodeError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OverflowError, UnicodeError, RecursionError) as error:
         raise ValueError(f"the bundle is not a whole archive (tar.gz): {error}") from None
     return files
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -54,7 +54,10 @@ class VerificationKey:
     @classmethod
     def read(cls, path: Path) -> VerificationKey:
         """From a PEM file. Raises ValueError or OSError."""
-        found = load_pem_public_key(path.read_bytes())
+        try:
+            found = load_pem_public_key(path.read_bytes())
+        except (ValueError, UnsupportedAlgorithm):
+            raise ValueError(f"{path}: holds no public key in PEM") from None
         if isinstance(found, ec.EllipticCurvePublicKey) and isinstance(found.curve, ec.SECP256R1):
             return cls(found)
         raise ValueError(f"{path}: policies are signed by an elliptic-curve key on P-256 ({ALGORITHM})")
@@ -76,8 +79,8 @@ class SigningKey:
         """From an unencrypted PEM file. Raises ValueError or OSError."""
         try:
             found = load_pem_private_key(path.read_bytes(), None)
-        except TypeError as error:
-            raise ValueError(f"{path}: {error}") from None
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ValueError(f"{path}: holds no private key in PEM, or an encrypted one") from None
         if isinstance(found, ec.EllipticCurvePrivateKey) and isinstance(found.curve, ec.SECP256R1):
             return cls(found)
         raise ValueError(f"{path}: policies are signed by an elliptic-curve key on P-256 ({ALGORITHM})")

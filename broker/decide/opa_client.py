@@ -1,9 +1,11 @@
-"""One long-lived connection to an OPA server: what goes out, and how little is taken in.
+"""What goes out to an OPA server, and how little is taken in.
 
 MUSTs:
 1. Plain HTTP only to this machine's own address; anything further by TLS 1.3, or a Unix socket.
 2. Nothing is asked twice and nobody is followed elsewhere: no retries, no redirects, no proxy, no cookies.
 3. An answer is JSON of at most `MAX_ANSWER_BYTES`, unpacked by nobody.
+4. Each question has a connection of its own. On one that is kept, a single answer too many would be taken for the next
+   question's, and each caller be given what was granted to the one before.
 Does not: bound the time of a question (`opa.py`), or believe an answer.
 """
 
@@ -85,9 +87,9 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # the library has no typ
 
     async def _init_session(self) -> None:
         self._connector = (
-            aiohttp.UnixConnector(self._socket)
+            aiohttp.UnixConnector(self._socket, force_close=True)
             if self._socket
-            else aiohttp.TCPConnector(ssl=_context(self._address) if self.ssl else False)
+            else aiohttp.TCPConnector(ssl=_context(self._address) if self.ssl else False, force_close=True)
         )
         self._session = aiohttp.ClientSession(
             connector=self._connector,

@@ -18,7 +18,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -29,33 +29,19 @@ from broker.decide.bundle import PolicyBundle
 from broker.decide.comparison import Comparison
 from broker.decide.embedded import EmbeddedEngine
 from broker.decide.evaluation import Evaluation
-from broker.decide.marksets import MarkSetIndex, NumberedMarkSet
+from broker.decide.marksets import MarkSetIndex
 from broker.decide.question import Situation, grant_question
 from broker.decide.vocabulary import DECIDED_CLASSES, UNSPECIFIED
 from broker.domain.clock import Clock
 from broker.domain.directory import AgencyFacts
 from broker.domain.errors import UnavailableError
-from broker.domain.simulated import CallShift, CandidateError, Proposed, RecordedDecision, RecordKind, Simulated
+from broker.domain.simulated import CallShift, CandidateError, Proposed, RecordedDecision, Scene, Simulated
 from broker.domain.supposed import TYPICAL_ROLES, Reader
 
 # Within the time that a call may last; what is left undone by then is said.
 SECONDS = 12
 MOST_QUESTIONS = 2_000
 HIGHEST = "TOP_SECRET"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a simulation looks at, copied for it: nothing in here changes any more.
-
-    `agencies`: the facts of every agency of the directory. `mark_sets`: those that the records have, ascending.
-    """
-
-    recorded: tuple[RecordedDecision, ...]
-    kinds: tuple[RecordKind, ...]
-    mark_sets: tuple[NumberedMarkSet, ...]
-    agencies: Mapping[str, AgencyFacts]
-    shortened: bool = False
 
 
 class Simulator:

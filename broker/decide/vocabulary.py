@@ -12,7 +12,7 @@ from typing import Any
 from broker.domain.marks import CLASSIFICATIONS
 from entente.access.v1 import access_pb2
 from entente.common.v1 import exchange_pb2
-from entente.directory.v1 import directory_pb2
+from entente.directory.v1 import agreement_pb2, directory_pb2
 
 UNSPECIFIED = "UNSPECIFIED"
 
@@ -26,6 +26,8 @@ def names(enum: Any) -> tuple[str, ...]:
 PURPOSES = frozenset(names(exchange_pb2.Purpose))
 LEVELS = frozenset(names(directory_pb2.AgencyLevel))
 CLEARANCES = frozenset(CLASSIFICATIONS)
+USE_LIMITS = frozenset(names(exchange_pb2.UseLimit))
+CLASS_TRANSFORMS = names(agreement_pb2.ClassTransform)
 
 FIELD_CLASSES = names(access_pb2.FieldClass)
 """All classes, in the order of the proto."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EVERY = "*"
-FULL, GENERALISE, PSEUDONYM, WITHHOLD = TRANSFORMS = ("FULL", "GENERALISE", "PSEUDONYM", "WITHHOLD")
+FULL = "FULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Agreement:
 
     Args:
         record_types: the types of records that it covers.
-        classes: (field class, transform) of what it covers; `EVERY` stands for the classes that are not named. The
-            transforms are `TRANSFORMS`.
+        classes: (field class, transform) of what it covers; `EVERY` stands for the classes that are not named. A
+            transform is a name of `ClassTransform`, without prefix.
         use, onward: as in `UseLimit` and `OnwardSharing`, without prefix.
         assurances: what the parties have assured each other, as in `Assurance`, without prefix.
         legal_bases: codes of the register (`policies/data/legal_bases.json`), one of which a request must state; none:

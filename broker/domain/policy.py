@@ -33,3 +33,7 @@ class PolicyOnFile:
     proposal_id: str = ""
     proposer: Person = NOBODY
     approver: Person = NOBODY
+
+    def stands(self, passed_over: str) -> bool:
+        """Whether it stands over what the operator configured. `passed_over`: the revision of one that must not."""
+        return self.origin == ADOPTED and self.revision != passed_over

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from broker.domain.directory import Agreement
+from broker.domain.directory import AgencyFacts, Agreement
+from broker.domain.marks import MarkSet
 
 # How something is released, from nothing to all of it.
 NONE, SILENT, POINTER, PSEUDONYM, COARSER, FULL = FORMS = ("NONE", "SILENT", "POINTER", "PSEUDONYM", "COARSER", "FULL")
@@ -45,6 +47,21 @@ class RecordKind:
     portions: tuple[int, ...]
     count: int
     record_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a simulation looks at, copied for it: nothing in here changes any more.
+
+    `agencies`: the facts of every agency of the directory. `mark_sets`: those that the records have, ascending.
+    `shortened`: there is more than is looked at.
+    """
+
+    recorded: tuple[RecordedDecision, ...]
+    kinds: tuple[RecordKind, ...]
+    mark_sets: tuple[tuple[int, MarkSet], ...]
+    agencies: Mapping[str, AgencyFacts]
+    shortened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

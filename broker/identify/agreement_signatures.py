@@ -10,8 +10,7 @@ A document MUST, beyond its form (`entente_agreement`):
    was read: the two readers agree;
 5. hold together, in words that policy knows (`entente_agreement.contradictions`);
 6. at its conclusion, be signed by certificates that no authority above them has revoked; where that cannot be known,
-   the answer is "unavailable".
-
+   the answer is "unavailable";
 7. at its conclusion, not be over already.
 
 What the registry has revoked (certificates by thumbprint, agencies) is the registry's to ask, in the transaction that
@@ -96,7 +95,6 @@ class AgreementExaminer:
 
     def _signer(self, one: Signature, payload: str, path: str) -> Peer:
         leaf, above = _certificates(one, path)
-        _verify(leaf, one, payload, path)
         try:
             agency, workload = guarded(lambda: check_leaf(leaf, self._trust_domains))
             found = guarded(lambda: _path(leaf, above, self._roots))
@@ -107,6 +105,8 @@ class AgreementExaminer:
             raise AgreementError(path, "its certificate does not lead to a root that this broker trusts today")
         if not found.anchor.may_name(agency.trust_domain):
             raise AgreementError(path, "its certificate's root may not speak for its trust domain")
+        # Not before: a stranger's key may be of any size.
+        _verify(leaf, one, payload, path)
         self._require_then(found, one.issued_at, path)
         if self._lists is not None:
             _require_unlisted(self._lists, found, self._now(), path)

@@ -143,18 +143,31 @@ class Releaser:
         fresh = record.make()
         self._project_of(record, -1, vector.container)(source, fresh, namer)
         shown = _shown(record, lists, vector)
-        deviating: dict[tuple[int, int], tuple[Deviations, list[str]]] = {}
         for index, portion, decision in shown:
             place = getattr(fresh, record.portions[index].name).add()
             self._project_of(record, index, decision)(portion, place, namer)
-            if decision is not vector.container:
-                own = self._shapes.deviations(record, vector.container, index, decision)
-                if own:
-                    deviating.setdefault((index, decision.number), (own, []))[1].append(portion.key)
-        ordered = [deviating[kind] for kind in sorted(deviating)]
-        shape = self._shapes.shape(record, vector.container, (own for own, _ in ordered))
-        keys = tuple(tuple(own) for _, own in ordered)
+        deviating = self._deviating(record, shown, vector.container)
+        shape = self._shapes.shape(record, vector.container, (own for own, _ in deviating))
+        keys = tuple(tuple(own) for _, own in deviating)
         return self._disclosed(slot.record_tag, fresh, slot, item, shape, keys, terms)
+
+    def _deviating(
+        self, record: RecordType, shown: list[tuple[int, Any, Decision]], container: Decision
+    ) -> list[tuple[Deviations, list[str]]]:
+        """Where portions get less than the record, with their keys: those of which the same is told together, in an
+        order that follows from what is told, and not from whom this broker has served before."""
+        kinds: dict[tuple[int, int], list[str] | None] = {}
+        told: dict[tuple[tuple[str, ...], ...], tuple[Deviations, list[str]]] = {}
+        for index, portion, decision in shown:
+            kind = (index, decision.number)
+            if kind not in kinds:
+                own = self._shapes.deviations(record, container, index, decision)
+                words = tuple((one.leaf.path, one.how, one.rule, one.reason) for one in own)
+                kinds[kind] = told.setdefault(words, (own, []))[1] if own else None
+            keys = kinds[kind]
+            if keys is not None:
+                keys.append(portion.key)
+        return [told[words] for words in sorted(told)]
 
     def _project_of(self, record: RecordType, index: int, decision: Decision) -> Project:
         """The compiled plan of a portion field (-1: the record itself) under a decision."""

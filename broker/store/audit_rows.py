@@ -1,4 +1,4 @@
-"""What goes into the ledger's index and comes out of it: rows of entries and decisions, and the conditions of a search."""
+"""What goes into the ledger's index and what comes out: rows of entries and decisions, and a search's conditions."""
 
 from __future__ import annotations
 

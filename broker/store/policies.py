@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, func, insert, select, update
 
 from broker.domain.enrolment import Person
-from broker.domain.policy import ADOPTED, CONFIGURED, PolicyOnFile
+from broker.domain.policy import CONFIGURED, PolicyOnFile
 from broker.store import registry
 from broker.store.prepared import Driver, Prepared, Row
 from broker.store.schema import policy, proposal
@@ -92,10 +92,8 @@ def configure(driver: Driver, *, revision: str, archive: bytes, passed_over: str
     `passed_over`: the revision of an adopted policy over which the configured one comes after all.
     """
     present = in_force(driver)
-    if present is not None:
-        stands = present.origin == ADOPTED and present.revision != passed_over
-        if present.revision == revision or stands:
-            return
+    if present is not None and (present.revision == revision or present.stands(passed_over)):
+        return
     # No exchange made it: it is in the journal so that every other process hears of it.
     seq = registry.add_change(driver, "", "POLICY_CONFIGURED", revision, now_us)
     put_in_force(driver, seq, revision=revision, archive=archive, origin=CONFIGURED, note="", now_us=now_us)

@@ -157,7 +157,6 @@ def _parameters(grant: Grant, wanted: Conditions, visible: int, below: int, most
     return values
 
 
-# One look-up for each: a list of them tempts the planner into reading the whole table.
 # The page's rows, once it is known which: versions are wide, and a scan must not read those that it passes over.
 _BY_SEQS = Prepared(
     VERSIONS.where(version.c.seq.in_(select(each("seqs", Integer).c.value))).order_by(version.c.seq.desc())

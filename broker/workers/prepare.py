@@ -1,7 +1,8 @@
 """What workers share is made once, before any of them starts: made by several at once, each would have its own.
 
-Guarantees: afterwards the store is at the newest schema, and there are the keys of every slot's log, the sealing keys
-and the keys of cursors and pseudonyms, so that a worker finds all of it and makes none.
+Guarantees: afterwards the store is at the newest schema, the operator's directory can be read under the policy that
+stands, and there are the keys of every slot's log, the sealing keys and the keys of cursors and pseudonyms, so that a
+worker finds all of it and makes none.
 
 `python -m broker.workers.prepare --workers N` makes the keys of the logs alone and prints the public ones, so that
 clients have them before there are so many workers. It may be run while the broker serves.
@@ -14,13 +15,13 @@ from typing import Annotated
 
 import typer
 
-from broker.agreements import read_directory
+from broker.agreements import read_directory, require_form
 from broker.audit.seal import SealKeys
 from broker.config import Config, load
 from broker.domain.clock import Clock
 from broker.domain.slot import Slot
 from broker.keys import cursor_key, log_signer, pseudonym_key
-from broker.policy import configured
+from broker.policy import standing
 from broker.store.store import Store
 
 
@@ -37,14 +38,18 @@ def log_keys(config: Config, workers: int) -> list[str]:
 
 
 def prepare(config: Config, workers: int, clock: Clock) -> None:
-    """Blocks. Raises ConfigError (the directory), ValueError (a key of another name), NewerSchemaError, OSError."""
-    read_directory(config, configured(config.policy)[0], clock)
+    """Blocks. Raises ConfigError (directory, policy), ValueError (a key of another name), NewerSchemaError, OSError."""
+    require_form(config)
     log_keys(config, workers)
     data = config.broker.data
     SealKeys.open(data / "keys")
     cursor_key(data)
     pseudonym_key(data)
-    Store.open(data / "store.db", clock).close()
+    store = Store.open(data / "store.db", clock)
+    try:
+        read_directory(config, standing(config.policy, store), clock)
+    finally:
+        store.close()
 
 
 def main(config: Annotated[Path, typer.Option()], workers: Annotated[int, typer.Option(min=1)]) -> None:

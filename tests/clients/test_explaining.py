@@ -7,6 +7,8 @@ from entente.audit.v1 import explanation_service_pb2 as explanation
 from entente.common.v1 import exchange_pb2
 from entente.policy.v1 import simulation_service_pb2 as simulation
 from entente_sdk.cli import explain, whatif
+from entente_sdk.cli.values import words
+from entente_sdk.rules import MEANINGS
 
 
 def told(**changes: object) -> str:
@@ -64,3 +66,8 @@ def test_classes_that_shift_alike_are_one_line() -> None:
     other = simulation.AudienceShift(agency="a", now=1, then=6, records=2, field_class=access_pb2.FIELD_CLASS_IDENTITY)
     another = simulation.AudienceShift(agency="a", now=1, then=5, records=2, field_class=access_pb2.FIELD_CLASS_PLACE)
     assert [len(group) for group in whatif.alike([one, other, another])] == [2, 1]
+
+
+def test_every_kind_of_reason_has_words_where_no_policies_are_installed() -> None:
+    kinds = exchange_pb2.WithheldReason.DESCRIPTOR.values
+    assert {words(exchange_pb2.WithheldReason.DESCRIPTOR, one.number) for one in kinds if one.number} == MEANINGS.keys()

@@ -168,6 +168,17 @@ async def test_who_is_no_party_ends_nothing(place: House, fresh: str) -> None:
     await withdrawn(place, fresh, REGISTRAR)
 
 
+async def test_who_is_no_party_is_not_answered_with_a_colleagues_withdrawal(place: House, fresh: str) -> None:
+    """A registrar ended it; the same words under the same key, from an administrator of the registrar's agency."""
+    await concluded(place, sample(fresh))
+    assert REGISTRAR.agency not in sample().parties
+    path, request = f"{SERVICE}WithdrawAgreement", withdrawing(fresh)
+    await ask(place, path, request, REGISTRAR)
+    colleague = place.metadata(REGISTRAR, roles=("administrator",), purposes=("ADMINISTRATION",))
+    refused = await refusal(place, path, request, REGISTRAR, metadata=colleague)
+    assert refused.status == grpc.StatusCode.NOT_FOUND
+
+
 async def test_a_withdrawal_happens_once(place: House, fresh: str) -> None:
     await concluded(place, sample(fresh))
     path, request = f"{SERVICE}WithdrawAgreement", withdrawing(fresh, "the first")

@@ -11,10 +11,13 @@ import pytest
 import pytest_asyncio
 
 from broker.decide.catalogue import MethodRule
+from broker.handle.report.audience import service
+from broker.handle.report.audience.service import MOST_MARK_SETS
 from certs.network import PARTIES
 from entente.common.v1 import exchange_pb2, marks_pb2
 from entente.report.v1 import audience_service_pb2 as wire
 from entente.report.v1 import report_pb2, report_service_pb2
+from tests.support import policies
 from tests.support.gallery import AUTHOR
 from tests.support.house import House, reason_of
 from tests.support.tainted import filled, mosaic, templates
@@ -242,3 +245,64 @@ async def test_an_own_portion_that_the_caller_cannot_see_is_not_in_its_preview(p
     fields: list[Any] = [one for view in made.views for one in (*view.withheld, *view.generalised)]
     named |= {key for one in fields for key in one.portions}
     assert named <= known
+
+
+def crowded(seed: int, portions: int) -> report_pb2.Report:
+    """As many lines and entities, each with marks that no other has: nobody but the author's own and one agency."""
+    draft = report_pb2.Report(title="t")
+    draft.header.marks.CopyFrom(templates()["TLP_GREEN"])
+    for number in range(portions):
+        one = draft.entities.add(key=f"e{number}")
+        one.person.name = f"Ana Lime {number}"
+        one.marks.releasable_to.agencies.append(f"police.example/unit-{seed}-{number}")
+    return draft
+
+
+async def test_a_preview_of_more_combinations_of_marks_than_it_looks_at_is_refused(place: House) -> None:
+    """MUST 5: nothing bounds what a draft names, for nothing of it is kept; each costs every reader's decision."""
+    assert (await preview(place, report=crowded(1, MOST_MARK_SETS - 1), page_size=1)).views
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await preview(place, report=crowded(1, MOST_MARK_SETS))
+    assert reason_of(refused.value).reason == "LIMIT_EXCEEDED"
+
+
+async def test_a_page_ends_where_it_has_looked_at_enough(place: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST 5: a large report is told in more pages, and they add up."""
+    monkeypatch.setattr(service, "MOST_LOOKS", 50)
+    draft = crowded(2, 30)
+    everybody = {one.name for one in place.broker.store.agencies("", 100)}
+    told: list[str] = []
+    token = ""
+    while True:
+        page = await preview(place, report=draft, page_size=60, page_token=token)
+        found = sorted({one.agency for view in page.views for one in view.onlookers})
+        assert len(found) == 1
+        told += found
+        token = page.next_page_token
+        if not token:
+            break
+    assert told == sorted(everybody)
+
+
+async def test_a_preview_is_of_one_policy(place: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MUST 1: where another is adopted while it is made, it is made anew. The last test: the policy stays."""
+    bundle = policies.stricter()
+    readers = place.broker.pipeline.handlers[PREVIEW].__self__  # type: ignore[attr-defined]
+    over, looks = readers._audience.over, []
+
+    class Slow:
+        def __init__(self, onlookers: Any) -> None:
+            self.onlookers = onlookers
+
+        async def look(self, reader: Any) -> Any:
+            looks.append(reader)
+            sight = await self.onlookers.look(reader)
+            if len(looks) == 7:
+                await policies.adopt(place, bundle)
+            return sight
+
+    monkeypatch.setattr(readers._audience, "over", lambda *given: Slow(over(*given)))
+    draft = filled(7, templates()["TLP_GREEN"])
+    made = await preview(place, report=draft)
+    assert made.policy_revision == bundle.revision
+    assert made.views == (await preview(place, report=draft)).views

@@ -87,8 +87,9 @@ class Drill:
         """What comes back of a question that nobody has asked before, whatever it is, and the seconds that it took."""
         self.number += 1
         party = (REGIONAL, LIAISON)[self.number % 2]
-        letters = chr(65 + self.number // 26 % 26) + chr(65 + self.number % 26)
-        metadata = self.place.metadata(party, nationalities=sorted({"NL", "GB", letters}))
+        # Two countries by number: enough pairs that no question comes twice, however long the drill.
+        nationalities = {"NL", "GB", country(self.number % 676), "Z" + country(self.number // 676)[1]}
+        metadata = self.place.metadata(party, nationalities=sorted(nationalities))
         path, request = ((GET, getting(record_id)), (SEARCH, searching()))[self.number % 3 == 0]
         sent = request.SerializeToString()
         started = time.monotonic()
@@ -98,6 +99,11 @@ class Drill:
             took = time.monotonic() - started
             refused = checked_refusal(self.place, error, sent)
             return f"{refused.reason} {error.details()} {error.trailing_metadata()}".encode(), took
+
+
+def country(number: int) -> str:
+    """Two letters."""
+    return chr(65 + number // 26) + chr(65 + number % 26)
 
 
 def hidden_reports() -> list[report_pb2.Report]:

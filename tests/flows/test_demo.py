@@ -100,6 +100,8 @@ def test_it_tells_the_whole_story_and_leaves_nothing_behind(newcomer: Newcomer) 
     assert rows_of(output, "header.derived_from")[0].split()[1:3] == ["-", "-"]
     assert "Source HERON" in output
     assert "(generalised:" in output
+    assert "0 reports, as if there were none." in output
+    assert "national alone is told: justitie.example/haven-police looked" in output
 
     damaged = re.search(r"NOT verified: the first damaged entry is (\d+)\.", output)
     changed = re.search(r"Entry (\d+), what the liaison officer was given", output)

@@ -10,6 +10,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from broker.audit import entry
 from broker.decide.bundle import PolicyBundle, policy_folder
 from certs.authority import Authority
 from certs.network import Party
@@ -142,6 +143,21 @@ async def test_auditors_are_told_within_their_scope(place: House) -> None:
     both = {"roles": (*REGIONAL.roles, "auditor"), "purposes": ("AUDIT", "INVESTIGATION")}
     working = place.metadata(REGIONAL, **both)
     assert (await unknown(place, exchange_id, REGIONAL, metadata=working))[0] is grpc.StatusCode.NOT_FOUND
+
+
+async def test_another_agencys_auditor_is_told_nothing_of_what_is_sealed(
+    place: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MUST 5: where an answer held much, the entry only commits to the fields, of third parties' records too."""
+    record_id = await mixed(place)
+    monkeypatch.setattr(entry, "MAX_ENTRY_BYTES", 3_000)
+    given = await ask(place, GET, getting(record_id), REGIONAL)
+    assert "fields" in given.receipt.leaf["disclosures"][0]
+    assert (await audited(place, given.exchange_id, REGIONAL)).releases[0].withheld
+    told = await audited(place, given.exchange_id, OFFICER)
+    assert (told.agency, told.outcome) == (REGIONAL.agency, "allowed")
+    assert not told.releases
+    assert not told.rules
 
 
 async def audited(place: House, exchange_id: str, party: Party) -> wire.Explanation:

@@ -194,6 +194,7 @@ async def test_the_originators_people_are_told_who_looked(place: House) -> None:
         "record_ids",
         "look_time",
         "agency",
+        "contact",
         "purpose",
         "exchange_id",
     }

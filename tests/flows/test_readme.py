@@ -43,17 +43,23 @@ def test_the_exchange_by_hand_and_the_sdk_example(tmp_path: Path) -> None:
         return done.stdout
 
     try:
-        record_id = ""
+        record_id = exchange_id = ""
         shown: list[str] = []
         for words in commands():
             if words[:2] == ["audit", "verify"]:
                 continue
-            shown.append(run(ENTENTE, *(record_id if word == "RECORD_ID" else word for word in words)))
+            named = {"RECORD_ID": record_id, "EXCHANGE": exchange_id}
+            shown.append(run(ENTENTE, *(named.get(word, word) for word in words)))
+            told = re.search(r"entente explain ([0-9a-f]{32})", shown[-1])
+            exchange_id = exchange_id or (told[1] if told else "")
             found = re.search(r"\b[0-9a-f]{32}\b", shown[-1])
             record_id = record_id or (found.group() if found and words[:2] == ["report", "submit"] else "")
-        assert len(shown) == 5
+        assert len(shown) == 8
         assert "withheld (source_stays" in shown[3]
-        assert "liaison.mara.dune" in shown[4]
+        assert "None: sources are not shared." in shown[4]
+        assert "liaison.mara.dune" in shown[5]
+        assert "justitie.example/haven-police: INVESTIGATION" in shown[6]
+        assert "Would see less: justitie.example/haven-police" in shown[7]
         example = run(sys.executable, "-c", block("python"))
         assert "withheld by source_stays" in example
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,7 +31,7 @@ from tests.support.exchanges import (
     justified,
     submission,
 )
-from tests.support.house import House, house
+from tests.support.house import House, house, reason_of
 from tests.support.tainted import filled
 
 SIMULATE = "/entente.policy.v1.SimulationService/SimulateChange"
@@ -193,6 +194,36 @@ async def test_an_administrator_is_told_of_its_own_agencys_records_alone(place: 
     # The partner holds nothing of its own here: it is told of no record.
     partner = await simulated(place, LIAISON, withdraw_agreement="haven-north", metadata=administrator(place, LIAISON))
     assert (partner.records, len(partner.shifts)) == (0, 0)
+
+
+async def test_an_agency_has_one_simulation_at_a_time_and_one_is_gathered_at_a_time(
+    place: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MUST 4: whoever asks for many holds up nobody but itself, and memory holds one scene."""
+    await shared(place)
+    handlers = place.broker.pipeline.handlers[SIMULATE].__self__  # type: ignore[attr-defined]
+    kinds, under_way, most = handlers._kinds, 0, 0
+
+    async def slow(own: str) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.3)
+        found = await kinds(own)
+        under_way -= 1
+        return found
+
+    monkeypatch.setattr(handlers, "_kinds", slow)
+    calls = [simulated(place, withdraw_agreement="haven-north") for _ in range(6)]
+    other = simulated(place, LIAISON, withdraw_agreement="haven-north", metadata=administrator(place, LIAISON))
+    *made, served = await asyncio.gather(*calls, other, return_exceptions=True)
+    assert isinstance(served, wire.Simulation)
+    assert len([one for one in made if isinstance(one, wire.Simulation)]) == 1
+    refused = [one for one in made if isinstance(one, grpc.aio.AioRpcError)]
+    assert [reason_of(one).reason for one in refused] == ["LIMIT_EXCEEDED"] * 5
+    assert most == 1
+    # What was refused, or ended, holds no place.
+    assert (await simulated(place, withdraw_agreement="haven-north")).shifts
 
 
 def administrator(place: House, party: Party) -> Any:

@@ -1,8 +1,9 @@
 """Runs the tests against one mutant, in a process of its own that inherits what is slow to import.
 
-The parent imports the libraries, never `broker`, and never gRPC, which does not survive a fork. Each child puts the
-mutant's text in the place of its module or policy, runs the tests that concern it, the quickest first, and says by its
-exit whether one failed.
+The parent imports the libraries, and never gRPC, which does not survive a fork. While code is judged it does not import
+`broker` either: each child imports it, with the mutant's text in the place of its module. Policies are judged after
+that, where all has been imported: each child puts the mutant into the bundle that the tests share. A child runs the
+tests that concern its mutant, the quickest first, and says by its exit whether one failed.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
 
 from tests.mutants.loading import ROOT, Instead
 from tests.mutants.mutant import Mutant
-from tests.mutants.relevance import OPTIONS, Relevance, enclosing
+from tests.mutants.relevance import ASKS, OPTIONS, Relevance, UnsoundError, enclosing
 
 SURVIVED, KILLED, UNLOADED, LATE, BROKEN, UNFIT = "survived", "killed", "unloaded", "too slow", "broken", "unfit"
 _BY_EXIT = {0: SURVIVED, 1: KILLED, 2: UNLOADED, 9: UNFIT}
@@ -59,31 +60,61 @@ class Judge:
     relevance: dict[str, Relevance]
     at_once: int
     least_patience_s: float
+    # By path, the tests that noticed the last mutants: they go first, for neighbours die alike.
+    noticed: dict[str, list[str]] = field(default_factory=dict)
 
     def verdicts(self, mutants: Sequence[Mutant]) -> Iterator[Verdict]:
-        """Each mutant's verdict as it comes."""
-        _warm({name for learnt in self.relevance.values() for name in learnt.modules})
-        waiting, running = list(reversed(mutants)), list[_Running]()
+        """Each mutant's verdict as it comes: code first, then policies."""
+        policies = [one for one in mutants if one.path.startswith("policies/")]
+        code = [one for one in mutants if not one.path.startswith("policies/")]
+        sys.path[:0] = [str(ROOT), str(ROOT / "clients" / "python")]
         with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-            try:
-                while waiting or running:
-                    while waiting and len(running) < self.at_once:
-                        mutant = waiting.pop()
-                        if tests := self._tests(mutant):
-                            running.append(self._start(mutant, tests, Path(scratch)))
-                        else:
-                            yield Verdict(mutant, SURVIVED, "no test calls it", 0.0)
-                    yield from _landed(running)
-            finally:
-                for one in running:
-                    _end(one)
+            _warm(self._imported(code), without=_OWN)
+            yield from self._judged(code, Path(scratch))
+            if policies:
+                _warm(self._imported(policies), without={"__main__"})
+                self._ask_the_naive(policies[0])
+            yield from self._judged(policies, Path(scratch))
+
+    def _imported(self, mutants: Sequence[Mutant]) -> set[str]:
+        return {name for path in {one.path for one in mutants} for name in self.relevance[path].modules}
+
+    def _ask_the_naive(self, any_policy: Mutant) -> None:
+        """Run the tests here, without a fault, so that every child knows what the naive decision says."""
+        from tests.mutants.remembered import remember
+
+        remember()
+        if _tested(self._tests(any_policy), ()):
+            raise UnsoundError("the tests of the policies fail where children inherit from")
+
+    def _judged(self, mutants: Sequence[Mutant], scratch: Path) -> Iterator[Verdict]:
+        waiting, running = list(reversed(mutants)), list[_Running]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.at_once:
+                    mutant = waiting.pop()
+                    if tests := self._tests(mutant):
+                        running.append(self._start(mutant, tests, scratch))
+                    else:
+                        yield Verdict(mutant, SURVIVED, "no test calls it", 0.0)
+                for verdict in _landed(running):
+                    if verdict.by:
+                        before = self.noticed.get(verdict.mutant.path, [])
+                        self.noticed[verdict.mutant.path] = [verdict.by, *(one for one in before if one != verdict.by)][
+                            :4
+                        ]
+                    yield verdict
+        finally:
+            for one in running:
+                _end(one)
 
     def _tests(self, mutant: Mutant) -> list[str]:
-        function = ""
+        function = ASKS
         if mutant.path.endswith(".py"):
             name = enclosing(self.shipped[mutant.path], mutant.line)
             function = name and f"{mutant.path}::{name}"
-        return self.relevance[mutant.path].tests_of(function)
+        found = self.relevance[mutant.path].tests_of(function)
+        return sorted(found, key=lambda test: test not in self.noticed.get(mutant.path, ()))
 
     def _start(self, mutant: Mutant, tests: list[str], scratch: Path) -> _Running:
         usual = sum(self.relevance[mutant.path].seconds[test] for test in tests)
@@ -95,16 +126,14 @@ class Judge:
         return _Running(mutant, pid, Path(name), time.monotonic(), max(self.least_patience_s, 6 * usual))
 
 
-def _warm(names: set[str]) -> None:
-    """Import what the tests import, but for what is given faults and what does not survive a fork."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "clients" / "python")]
+def _warm(names: set[str], without: set[str]) -> None:
+    """Import what the tests import, but for these packages. Raises RuntimeError where that cannot be inherited."""
     for name in sorted(names):
-        if name.split(".")[0] not in _OWN | _FORKS_NOT:
+        if name.split(".")[0] not in without | _FORKS_NOT:
             with suppress(ImportError):
                 importlib.import_module(name)
-    unwanted = {name.split(".")[0] for name in sys.modules} & (_FORKS_NOT | {"broker"})
-    if unwanted:
-        raise RuntimeError(f"{', '.join(unwanted)} would be inherited by every child")
+    if inherited := {name.split(".")[0] for name in sys.modules} & (_FORKS_NOT | without & {"broker"}):
+        raise RuntimeError(f"{', '.join(inherited)} would be inherited by every child")
 
 
 def _landed(running: list[_Running]) -> Iterator[Verdict]:
@@ -153,9 +182,13 @@ def _run(mutant: Mutant, tests: list[str], folder: Path) -> int:
             return 9
     else:
         sys.meta_path.insert(0, Instead({mutant.path: mutant.text}))
+    return _tested(tests, (f"--basetemp={folder / 'tmp'}",))
+
+
+def _tested(tests: list[str], options: Sequence[str]) -> int:
     files = sorted({test.partition("::")[0] for test in tests})
-    options = [*OPTIONS, "-W", "ignore::pytest.PytestAssertRewriteWarning", f"--basetemp={folder / 'tmp'}"]
-    return int(pytest.main([*options, *files], plugins=[_Chosen(tests)]))
+    quiet = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    return int(pytest.main([*OPTIONS, *quiet, *options, *files], plugins=[_Chosen(tests)]))
 
 
 class _Chosen:
@@ -170,18 +203,24 @@ class _Chosen:
 
 
 def _use_policies(mutant: Mutant, folder: Path) -> bool:
-    """Put the mutant among the policies that all read. False where no engine would load them."""
-    there = folder / "policies"
-    shutil.copytree(ROOT / "policies", there)
-    (there.parent / mutant.path).write_text(mutant.text, "utf-8")
-    from broker.decide import bundle, embedded
+    """Put the mutant into the bundle that the tests share. False where no engine would load it."""
+    from broker.decide.bundle import PolicyBundle
+    from broker.decide.embedded import EmbeddedEngine
+    from tests.mutants.remembered import forget
+    from tests.support.questions import BUNDLE
 
-    loaded = bundle.PolicyBundle.load(there)
+    there = folder / "policies"
+    shutil.copytree(ROOT / "policies", there, ignore=shutil.ignore_patterns("cases", "*_test.rego"))
+    (folder / mutant.path).write_text(mutant.text, "utf-8")
+    loaded = PolicyBundle.load(there)
     try:
-        embedded.EmbeddedEngine(loaded)._compile()
+        EmbeddedEngine(loaded)._compile()
     except Exception:
         return False
-    bundle.policy_folder = lambda: there
+    if mutant.path.endswith(".json"):
+        forget()
+    for each in fields(BUNDLE):
+        object.__setattr__(BUNDLE, each.name, getattr(loaded, each.name))
     return True
 
 

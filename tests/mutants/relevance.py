@@ -24,6 +24,9 @@ from tests.mutants.loading import ROOT, Instead
 OPTIONS = ("-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist")
 # A test of OPA starts a server; OPA answers alike (test_engines_agree).
 NO_OPA = ("-k", "not opa")
+# What every test of the policies calls.
+ASKING = "broker/decide/embedded.py"
+ASKS = f"{ASKING}::EmbeddedEngine._ask"
 
 
 class UnsoundError(Exception):
@@ -102,7 +105,7 @@ def main() -> int:
     tests, paths = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
     sys.path[:0] = [str(ROOT), str(ROOT / "clients" / "python")]
     sys.meta_path.insert(0, Instead({path: ast.unparse(ast.parse((ROOT / path).read_text("utf-8"))) for path in paths}))
-    recorder = _Recorder(paths)
+    recorder = _Recorder([*paths, ASKING])
     threading.settrace(recorder)
     sys.settrace(recorder)
     code = pytest.main([*OPTIONS, *NO_OPA, *tests], plugins=[recorder])

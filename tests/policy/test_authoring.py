@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from broker.authoring import commands
 from broker.authoring.diff import method_changes, shifts, text_changes, told
+from broker.authoring.opa_tool import VERSION
 from broker.decide.bundle import PolicyBundle, policy_folder
 from broker.decide.bundle_signature import SigningKey, VerificationKey
 from certs import policy_key
@@ -43,6 +44,7 @@ def test_the_shipped_policies_are_in_order(folder: Path) -> None:
         ("data/roles.json", "REGISTRY_WRITE", "REGISTRY_RIGHT", "REGISTRY_RIGHT, which does not exist"),
         ("data/rules.json", '"tlp_red"', '"tlp_redd"', "no rule of data/rules.json"),
         ("method.rego", "package entente", "package elsewhere", "in the package entente"),
+        ("classes.rego", "conditions.a2", "conditions.a9", "the package entente.conditions has no rule a9"),
     ],
 )
 def test_what_is_wrong_is_said(folder: Path, file: str, old: str, new: str, said: str) -> None:
@@ -52,6 +54,33 @@ def test_what_is_wrong_is_said(folder: Path, file: str, old: str, new: str, said
     status, output = run("check", "--without-opa", str(folder))
     assert status == 1
     assert said in output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "nowhere"], "nowhere"),
+        (["build", "policies", "--key", "nowhere.key"], "nowhere.key"),
+        (["build", "policies", "--key", "junk"], "junk: holds no private key in PEM"),
+        (["build", "policies", "--key", "policy.key", "-o", "nowhere/bundle"], "nowhere/bundle: No such file"),
+        (["diff", "shipped", "nowhere"], "nowhere: No such file"),
+        (["diff", "shipped", "shipped", "--verification-key", "junk"], "junk: holds no public key in PEM"),
+    ],
+)
+def test_what_is_asked_wrongly_ends_with_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    policy_key.create(Path())
+    Path("junk").write_text("junk")
+    status, output = run(*words)
+    assert (status, said in " ".join(output.split())) == (2, True), output
+
+
+@pytest.mark.parametrize("other", ["/bin/true", "/nowhere/opa"])
+def test_another_opa_than_the_pinned_one_is_refused_in_words(folder: Path, other: str) -> None:
+    done = CliRunner().invoke(application(), ["policy", "check", str(folder)], env={"OPA_BIN": other})
+    assert (done.exit_code, f"OPA_BIN is not OPA {VERSION}: {other}" in done.output) == (2, True), done.output
 
 
 def test_a_case_that_does_not_hold_is_named_on_both_engines(folder: Path) -> None:

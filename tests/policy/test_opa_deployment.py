@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from broker.decide.publication import Publication
 from broker.domain.clock import SystemClock
 from broker.domain.errors import UnavailableError
 from broker.domain.policy import ADOPTED, PolicyOnFile
+from certs import network
 from certs.authority import Authority
+from tests.support.live import ROOT
 from tests.support.opa import UNIT, VERSION, FollowingOpa, on_this_machine, unit_arguments
 from tests.support.policies import remarked
 from tests.support.questions import BUNDLE
@@ -134,6 +137,16 @@ def test_half_a_certificate_and_certificates_in_the_clear_are_refused() -> None:
         OpaAddress("https://localhost:1", Path("a"), None)
     with pytest.raises(ValueError, match="certificates are for"):
         OpaAddress("http://127.0.0.1:1", Path("a"), Path("b"))
+
+
+def test_a_broker_whose_opa_is_not_there_does_not_start_and_says_so(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    net = network.create(tmp_path / "net", f"127.0.0.1:{free_port()}", engine="opa", opa_url=url)
+    command = [sys.executable, "-m", "broker", "--config", str(net.broker_config)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 6, done.stderr
+    assert "policy cannot be asked" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_both_deployments_run_the_same_command_and_the_pinned_version() -> None:

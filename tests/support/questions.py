@@ -12,9 +12,9 @@ import orjson
 from broker.decide.bundle import PolicyBundle, policy_folder
 from broker.decide.catalogue import Catalogue
 from broker.decide.question import Situation, grant_question
-from broker.decide.vocabulary import DECIDED_CLASSES, LEVELS, PURPOSES, UNSPECIFIED
+from broker.decide.vocabulary import CLASS_TRANSFORMS, DECIDED_CLASSES, LEVELS, PURPOSES, UNSPECIFIED
 from broker.domain.caller import AgencyId, Caller
-from broker.domain.directory import EVERY, FULL, TRANSFORMS, Agency, AgencyFacts, Agreement
+from broker.domain.directory import EVERY, FULL, Agency, AgencyFacts, Agreement
 from broker.domain.marks import CLASSIFICATIONS, REACH_ORDER, TLP_ORDER, MarkSet
 from entente.audit.v1 import audit_service_pb2
 from entente.directory.v1 import directory_service_pb2
@@ -198,7 +198,9 @@ def random_question(rnd: random.Random) -> bytes:
             agreement[key] = rnd.choice(UNKNOWN)
         for key in some(rnd, ("record_types", "partners", "assurances", "legal_bases", "purposes")):
             agreement[key] = sorted({*agreement[key], rnd.choice(UNKNOWN)})
-        agreement["classes"][rnd.choice((EVERY, *DECIDED_CLASSES, *UNKNOWN))] = rnd.choice((*TRANSFORMS, *UNKNOWN))
+        agreement["classes"][rnd.choice((EVERY, *DECIDED_CLASSES, *UNKNOWN))] = rnd.choice(
+            (*CLASS_TRANSFORMS, *UNKNOWN)
+        )
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
@@ -207,7 +209,7 @@ def _terms(rnd: random.Random) -> dict[str, Any]:
     classes = ((EVERY, FULL),)
     if rnd.random() < 0.6:
         named = {rnd.choice((EVERY, *DECIDED_CLASSES)) for _ in range(rnd.choice((0, 1, 6, 20)))}
-        classes = tuple((name, rnd.choice(TRANSFORMS)) for name in sorted({EVERY, *named}))
+        classes = tuple((name, rnd.choice(CLASS_TRANSFORMS)) for name in sorted({EVERY, *named}))
     return {
         "record_types": rnd.choice((frozenset({"report"}), frozenset({"report", "group"}), some(rnd, RECORD_TYPES))),
         "classes": classes,

@@ -116,6 +116,13 @@ def test_one_signature_of_each_party() -> None:
     assert "is no party" in refused(third)
 
 
+def test_no_key_verifies_anything_before_its_certificate_counts() -> None:
+    """rules 2 and 4: what a stranger's key costs to use (a modulus of 190,000 bits fits a header) is not found out."""
+    both = signed()
+    stranger = replace(signed(signer(ONE, signer=authority("stranger"))).signatures[0], value=both.signatures[1].value)
+    assert "root" in refused(replace(both, signatures=(stranger, both.signatures[1])))
+
+
 def test_a_certificate_of_another_agency_signs_for_nobody_else() -> None:
     """rule 2: what the certificate names counts, not who says that it signs."""
     posing = replace(signer(OTHER), chain=signer(ONE).chain, key=p256(ONE))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpc import StatusCode
@@ -208,6 +210,31 @@ async def test_a_hit_is_told_to_who_sees_the_record_alone(house: House) -> None:
     assert await told(NORTH, high=True) == []
     # Whose record was not hit is told nothing, even where it sees everything.
     assert await told("police.example/east", high=True) == []
+
+
+async def test_a_page_of_many_hits_lets_other_calls_in_between(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record is looked at for the caller; a thousand hits may be on sixteen thousand."""
+    for look in range(12):
+        await house.look(NORTH, Looks(SEARCH_ROOM, tuple(SilentHit(f"{look:016x}{n:016x}", SOUTH) for n in range(16))))
+    handlers = HitHandlers(house.reader, Cursors(bytes(32)), house.store)
+    turns, seen, shows = 0, [], handlers._shows
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def noted(*given: Any) -> bool:
+        seen.append(turns)
+        return shows(*given)
+
+    monkeypatch.setattr(handlers, "_shows", noted)
+    beside = asyncio.create_task(others())
+    await handlers.list_hits(south_call(house, hit_service_pb2.ListHitsRequest()))
+    beside.cancel()
+    assert len(seen) >= 150
+    assert max(seen.count(turn) for turn in set(seen)) <= 64
 
 
 async def test_a_page_token_of_hits_serves_its_own_query_alone(house: House) -> None:

@@ -25,7 +25,7 @@ from broker.decide.vocabulary import DECIDED_CLASSES, FIELD_CLASSES
 from broker.domain.directory import Agency, AgencyFacts, Agreement
 from broker.domain.errors import UnavailableError
 from broker.domain.grant import FULL, PART, PSEUDONYM, WITHHELD, ClassGrant, Grant, View
-from broker.domain.marks import MarkSet, inherit, looser_than
+from broker.domain.marks import MarkSet, adds_nothing, inherit, listens, looser_than, points
 from tests.support.engines import ALL_GRANTED, ALLOWED
 from tests.support.grants import POLICY
 from tests.support.questions import BUNDLE, LATER_US, caller
@@ -102,7 +102,11 @@ def test_the_ceiling_is_what_the_restrictions_say(index: MarkSetIndex) -> None:
 def test_only_who_asked_for_it_has_pointers_and_silence(index: MarkSetIndex) -> None:
     held = Ceiling(index.bitmaps, ME, MINE)
     told = [
-        member(one) and (one.reach == "POINTER" or (one.fallback == "POINTER" and one.reach in ("", "REDACTED")))
+        member(one)
+        and (
+            (one.fallback == "POINTER" and one.reach in ("", "REDACTED", "POINTER"))
+            or (one.reach == "POINTER" and goes_as_far(replace(one, reach="")))
+        )
         for one in SETS
     ]
     hushed = [
@@ -153,6 +157,20 @@ def test_an_engine_that_grants_all_is_held_class_by_class(index: MarkSetIndex) -
         assert (name, bits(held.full)) == (name, full)
         assert (name, bits(held.part)) == (name, [a and not f for a, f in zip(allowed, full, strict=True)])
         assert held.pseudonym == 0  # what is released in its coarser form is no pseudonym too
+
+
+@pytest.mark.parametrize("withheld", ["rows", "pointers", "silent"])
+def test_what_an_engine_does_not_grant_is_granted_to_nobody(index: MarkSetIndex, withheld: str) -> None:
+    document: dict[str, Any] = copy.deepcopy(ALL_GRANTED) | {withheld: {"any": []}}
+    reader = AnswerReader(BUNDLE.rules, DECIDED_CLASSES)
+    asked = Evaluation(reader.grant(document), ME, MINE, "d")
+    assert asked.weight() == 32_768 + 2 * sys.getsizeof(0)
+    found = asked.extended(index)
+    told = {"rows": found.rows, "pointers": found.pointers, "silent": found.silent}
+    assert {name for name, bitmap in told.items() if not bitmap} == {withheld}
+    if withheld == "rows":
+        assert found.classes is not None
+        assert set(found.classes.values()) == {ClassGrant()}
 
 
 def test_whoever_sees_a_portion_is_told_of_it_in_no_other_way(index: MarkSetIndex) -> None:
@@ -267,6 +285,7 @@ def test_an_index_finds_by_number_and_only_what_it_has() -> None:
     assert index.since(1).everything == 0b1100
     assert index.since(4).everything == 0b1
     assert index.since(1).everything == 0b1100
+    assert index.since(5).everything == 0
 
 
 # Answers
@@ -644,3 +663,31 @@ def test_conditions_go_with_the_code_and_markings_add_up() -> None:
     assert (own.handling_conditions, own.markings) == (frozenset(), frozenset("xy"))
     silent = inherit(container, MarkSet("report", ME, handling_conditions=frozenset({"S2"})))
     assert (silent.handling_code, silent.handling_conditions) == ("C", frozenset({"A1"}))
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        MarkSet("report", OTHER, fallback=f, reach=r)
+        for f, r in product(("", "POINTER", "SILENT"), ("", "REDACTED", "POINTER", "SILENT", "NONE"))
+    ],
+)
+def test_a_portion_points_or_listens_where_either_of_its_marks_says_so(one: MarkSet) -> None:
+    assert points(one) is (one.fallback == "POINTER" or one.reach == "POINTER")
+    assert listens(one) is (one.fallback == "SILENT" or one.reach == "SILENT")
+
+
+def test_a_portion_adds_nothing_to_a_container_that_asks_for_all_that_it_asks_for() -> None:
+    container = MarkSet("report", OTHER, fallback="POINTER", sanitisation="SANITISED")
+    protected = replace(container, sanitisation="SOURCE_PROTECTED")
+    for portion, within, nothing in (
+        (container, container, True),
+        (replace(container, fallback=""), container, True),
+        (replace(container, sanitisation=""), container, True),
+        (replace(container, fallback="SILENT"), container, False),
+        (protected, container, False),
+        (protected, protected, True),
+        (container, protected, True),
+        (replace(container, tlp="RED"), container, False),
+    ):
+        assert adds_nothing(within, portion) is nothing, portion

@@ -269,8 +269,9 @@ async def test_the_ceiling_holds_whatever_an_engine_grants() -> None:
         allowed = not held.compartments and (own or _released(held, me))
         assert grant.sees(number, number) == allowed
         others += allowed and not own
-        within = held.fallback == "POINTER" and held.reach in ("", "REDACTED")
-        told = (within or held.reach == "POINTER") and not held.compartments and not allowed
+        instead = held.fallback == "POINTER" and held.reach in ("", "REDACTED", "POINTER")
+        at_most = held.reach == "POINTER" and _released(replace(held, reach=""), me)
+        told = (instead or at_most) and not held.compartments and not allowed
         assert bool(grant.pointers >> number & 1) == told
         for name in OWNER_CLASSES:
             assert bool(grant.classes[name].full >> number & 1) == (allowed and own)

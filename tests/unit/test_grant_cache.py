@@ -39,6 +39,15 @@ def test_an_evaluation_asked_for_is_in_use() -> None:
     assert (kept.evaluation("a"), kept.evaluation("b")) == ("ea", None)
 
 
+def test_an_evaluation_that_is_kept_again_is_in_use() -> None:
+    kept = cache(max_bytes=200)
+    for question in ("a", "b", "a", "c"):
+        kept.keep(question, None if question == "a" else f"e{question}", 100)
+    assert (kept.evaluation("b"), kept.evaluation("c"), len(kept._kept)) == (None, "ec", 2)
+    kept.add("a", "key", "grant", 0)
+    assert kept.grant("key") == "grant"
+
+
 def test_what_is_too_large_is_not_kept_nor_are_its_grants() -> None:
     kept = cache(max_bytes=100)
     kept.keep("a", "ea", 101)

@@ -27,6 +27,7 @@ from broker.decide.bundle_archive import (
     unpack,
 )
 from broker.decide.bundle_signature import SignatureError, SigningKey, VerificationKey, require_signed, sign
+from tests.support.policies import edited
 
 BUNDLE = PolicyBundle.load(policy_folder())
 KEY = SigningKey.generate()
@@ -46,6 +47,11 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile
     made = tarfile.TarInfo(name)
     made.type, made.linkname = kind, target
     return made
+
+
+def header_alone(kind: bytes) -> bytes:
+    """A header that speaks of the next one: the library reads a chain of them by recursion."""
+    return entry("x", kind).tobuf(tarfile.GNU_FORMAT)
 
 
 def test_a_bundle_comes_back_as_it_went_and_the_same_files_make_the_same_archive() -> None:
@@ -75,6 +81,8 @@ def test_a_bundle_comes_back_as_it_went_and_the_same_files_make_the_same_archive
         archive_of(entry("method.rego", tarfile.CHRTYPE)),
         archive_of(entry("method.rego"), entry("method.rego")),
         archive_of(*(entry(f"m{number}.rego") for number in range(MAX_FILES + 1))),
+        gzip.compress(b"".join(header_alone(tarfile.GNUTYPE_LONGNAME) for _ in range(4_000))),
+        gzip.compress(b"".join(header_alone(tarfile.XHDTYPE) for _ in range(4_000))),
     ],
 )
 def test_what_is_no_bundle_is_refused(archive: bytes) -> None:
@@ -120,6 +128,25 @@ def test_what_a_manifest_does_not_say_is_refused(spoil: Callable[[dict[str, byte
     spoil(files)
     with pytest.raises(ValueError):
         PolicyBundle.from_archive(pack(files), None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "package system.authz\n\nallow := `\npackage entente\n`\n",
+        "# package entente\n\npackage system.authz\n",
+        "package entente_other\n",
+        "",
+    ],
+)
+def test_a_module_of_another_package_is_refused(text: str) -> None:
+    """What stands in a text or a remark is no package."""
+    with pytest.raises(ValueError, match="in the package entente"):
+        edited(lambda modules, _: modules.update({"other.rego": text}))
+
+
+def test_a_module_may_begin_with_remarks() -> None:
+    edited(lambda modules, _: modules.update({"other.rego": "# one\n\n  # two\npackage entente.other\n"}))
 
 
 def test_a_bundle_counts_by_the_one_key() -> None:

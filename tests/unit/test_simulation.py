@@ -16,12 +16,12 @@ from broker.decide.evaluation import Evaluation
 from broker.decide.marksets import MarkSetIndex
 from broker.decide.question import Situation, grant_question, method_question
 from broker.decide.rollout import PolicyNow
-from broker.decide.simulation import Scene, Simulator
+from broker.decide.simulation import Simulator
 from broker.decide.vocabulary import DECIDED_CLASSES
 from broker.domain.directory import Agency, AgencyFacts, Agreement
 from broker.domain.grant import ClassGrant
 from broker.domain.marks import MarkSet, inherit
-from broker.domain.simulated import FORMS, CandidateError, Proposed, RecordedDecision, RecordKind
+from broker.domain.simulated import FORMS, CandidateError, Proposed, RecordedDecision, RecordKind, Scene
 from tests.support.policies import stricter
 from tests.support.questions import AGENCIES, BUNDLE, FakeClock, caller, random_marks
 

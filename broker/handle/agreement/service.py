@@ -84,13 +84,16 @@ class AgreementHandlers:
             # Not the mark sets: reports that come in must not hold up a withdrawal.
             require_current(tx.driver, call.grant)
             tx.require_not_revoked(call.caller)
-            return _replayed(tx, call, request.idempotency_key) or self._withdraw(tx, call, request)
+            present = _found(tx.driver, call, request.agreement_id)
+            return _replayed(tx, call, request.idempotency_key) or self._withdraw(tx, call, request, present)
 
         return await self._store.write(work)
 
-    def _withdraw(self, tx: WriteTransaction, call: Call, request: wire.WithdrawAgreementRequest) -> Answer:
+    def _withdraw(
+        self, tx: WriteTransaction, call: Call, request: wire.WithdrawAgreementRequest, present: AgreementOnFile
+    ) -> Answer:
         driver, now_us = tx.driver, self._clock.now_us()
-        if _found(driver, call, request.agreement_id).withdrawal is None:
+        if present.withdrawal is None:
             by = Person(str(call.caller.agency), call.caller.user)
             agreements.withdraw(driver, request.agreement_id, Withdrawal(by, now_us, request.reason))
             directory.changed(driver)

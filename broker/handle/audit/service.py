@@ -16,13 +16,13 @@ from broker.audit.reader import AuditItem, AuditPage, AuditQuery, AuditReader, L
 from broker.domain.answer import Answer, Call
 from broker.domain.errors import RequestError
 from broker.handle.cursor import Cursors, query_digest
+from broker.handle.inspection import inspects
 from broker.handle.times import microseconds, timestamp
 from broker.store.store import Store
 from entente.audit.v1 import audit_pb2, audit_service_pb2
 from entente.common.v1 import exchange_pb2
 
 DEFAULT_PAGE = 100
-INSPECTOR = "inspector"
 # Conditions that the request and the reader's query call alike.
 _ALIKE = ("agency", "user", "type", "outcome", "reason", "exchange_id", "record_id", "case_reference")
 
@@ -95,7 +95,7 @@ class AuditHandlers:
         own = str(call.caller.agency)
         # Whoever was dismissed a moment ago is decided on again, not served from a former grant.
         self._store.require_current(call.grant)
-        if self._inspects(call):
+        if inspects(self._store, call):
             return replace(query, with_hits=True)
         foreign = query.record_id is not None and self._store.owner(query.record_id) != own
         # Another agency's case reference is sealed: a hit would confirm a guess at it.
@@ -103,15 +103,9 @@ class AuditHandlers:
             return replace(query, scope=(own,), with_hits=True)
         return replace(query, scope=(own,), agency=own) if query.agency in (None, own) else None
 
-    def _inspects(self, call: Call) -> bool:
-        """Of a role that counts by appointment the grant holds what counts; and the directory says whose inspectors
-        see the whole log."""
-        agency = self._store.agency(str(call.caller.agency))
-        return INSPECTOR in call.grant.roles and agency is not None and agency.inspectorate
-
     async def _entries(self, call: Call, page: AuditPage) -> list[audit_pb2.AuditEntry]:
         """The page's entries, with the silent hits that the reader may know of."""
-        everything, own = self._inspects(call), str(call.caller.agency)
+        everything, own = inspects(self._store, call), str(call.caller.agency)
         return [
             _entry(item, [hit.record_id for hit in hits if everything or hit.originator == own])
             for item, hits in zip(page.items, await self._reader.hits(page.items), strict=True)

@@ -7,6 +7,8 @@ MUSTs:
    from schema and decision. Of the sealed detail it reads the fields of disclosures and the policy's input, no more.
 3. A missing record is explained in the same words as a hidden one.
 4. Rules are told as they stood in the policy that decided, or by their names alone: never as they stand today.
+5. An auditor of another agency, one of whose records was in the answer or was looked for, is told what the entry itself
+   says; nothing sealed is opened for it: that speaks of third parties' records too.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from broker.audit.reader import AuditItem, AuditQuery, AuditReader
 from broker.domain.answer import Answer, Call
 from broker.domain.errors import HiddenError
 from broker.handle.explanation.telling import Teller
+from broker.handle.inspection import inspects
 from broker.store.store import Store
 from entente.audit.v1 import explanation_service_pb2 as wire
 
-INSPECTOR = "inspector"
 # A stream's batches are entries each; what a long one released is told of so many.
 MOST_ENTRIES = 300
 
@@ -58,19 +60,18 @@ class ExplanationHandlers:
         own = str(call.caller.agency)
         made = AuditQuery(scope=None, agency=own, user=call.caller.user, exchange_id=request.exchange_id)
         items, more = await self._entries(made)
-        inspects = False
+        everything = False
         if not items and await self._may_audit(call):
-            inspects = self._inspects(call)
+            everything = inspects(self._store, call)
             items, more = await self._entries(
-                AuditQuery(scope=None if inspects else (own,), exchange_id=request.exchange_id)
+                AuditQuery(scope=None if everything else (own,), exchange_id=request.exchange_id)
             )
         if not items:
             raise HiddenError("NOT_FOUND", "there is no such exchange, or it is hidden from you")
-        # An auditor who sees the entry for its agency's record is not told what the other agency's person is.
-        house = inspects or items[0].row.agency == own
-        teller = Teller(self._rules_of, house=house)
+        house = everything or items[0].row.agency == own
+        teller = Teller(self._rules_of)
         for item in items:
-            teller.add(item, await self._reader.opened(item))
+            teller.add(item, await self._reader.opened(item) if house else {})
         response = wire.ExplainExchangeResponse(explanation=teller.told(shortened=more))
         return Answer(response.SerializeToString(), detail={"explained": request.exchange_id})
 
@@ -78,8 +79,3 @@ class ExplanationHandlers:
         """The exchange's entries, oldest first, and whether there are more."""
         page = await self._reader.search(query, limit=MOST_ENTRIES, newest_first=False)
         return list(page.items), page.next_cursor is not None
-
-    def _inspects(self, call: Call) -> bool:
-        """Whether the caller sees the whole log: as an inspector of an agency whose inspectors do."""
-        agency = self._store.agency(str(call.caller.agency))
-        return INSPECTOR in call.grant.roles and agency is not None and agency.inspectorate

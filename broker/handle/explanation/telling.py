@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from broker.handle import names
 from broker.handle.times import timestamp
 from entente.access.v1 import access_pb2
 from entente.audit.v1 import explanation_service_pb2 as wire
@@ -30,17 +31,17 @@ class Found(Protocol):
 
 
 class Teller:
-    """Takes one exchange's entries in, oldest first, and tells it. `house`: what the caller was is told too."""
+    """Takes one exchange's entries in, oldest first, and tells it."""
 
-    def __init__(self, rules_of: Callable[[str], Mapping[str, Any] | None], *, house: bool) -> None:
-        self._rules_of, self._house = rules_of, house
+    def __init__(self, rules_of: Callable[[str], Mapping[str, Any] | None]) -> None:
+        self._rules_of = rules_of
         self._made = wire.Explanation()
         self._alike: dict[_Alike, int] = {}
         self._named: dict[str, str] = {}
         self._refused_by = ""
 
     def add(self, item: Found, detail: Mapping[str, Any]) -> None:
-        """One more entry, with its sealed detail (empty where it does not open)."""
+        """One more entry, with its sealed detail (empty where it does not open, or not for this reader)."""
         row, leaf, made = item.row, item.parsed(), self._made
         if not made.exchange_id:
             made.exchange_id = row.exchange_id
@@ -50,9 +51,8 @@ class Teller:
         _put(made, "agency", actor.get("agency"))
         _put(made, "user", actor.get("user"))
         made.stated_roles[:] = actor.get("roles", ())
-        purpose = dict(exchange_pb2.Purpose.items()).get(f"PURPOSE_{row.purpose}")
-        if purpose:
-            made.purpose = exchange_pb2.Purpose.ValueType(purpose)
+        if purpose := names.purpose(row.purpose):
+            made.purpose = purpose
         # A later entry says how it went on: the intent of a write comes before its release, a stream's end last.
         made.outcome = row.outcome
         _put(made, "reason", row.reason or None)
@@ -67,7 +67,7 @@ class Teller:
             one = made.releases.add(records=records, released=released)
             one.level = exchange_pb2.DisclosureLevel.Value(f"DISCLOSURE_LEVEL_{level.upper()}")
             for (rule, reason), in_some, paths in withheld:
-                one.withheld.add(rule=rule, reason=_reason(reason), paths=paths, in_some=in_some or None)
+                one.withheld.add(rule=rule, reason=names.reason(reason), paths=paths, in_some=in_some or None)
             for (form,), in_some, paths in coarser:
                 one.coarser.add(form=_form(form), paths=paths, in_some=in_some or None)
         for name in sorted(self._named):
@@ -87,7 +87,7 @@ class Teller:
         self._refused_by = str(detail.get("rule", ""))
         if self._refused_by:
             self._named[self._refused_by] = under.revision
-        if self._house and "policy_input" in detail:
+        if "policy_input" in detail:
             asked = orjson.loads(detail["policy_input"])
             self._made.counted_roles[:] = asked["method"]["roles"]
             self._made.agreement_ids[:] = [one["id"] for one in (asked["grant"] or {}).get("agreements", ())]
@@ -104,7 +104,7 @@ class Teller:
         told = wire.RuleTold(rule=name)
         text = (self._rules_of(self._named[name]) or {}).get(name)
         if text is not None:
-            told.reason, told.text, told.remedy = _reason(text.reason), text.text, text.remedy
+            told.reason, told.text, told.remedy = names.reason(text.reason), text.text, text.remedy
         return told
 
 
@@ -122,11 +122,6 @@ def _by(named: Iterable[tuple[tuple[str, ...], list[Any]]]) -> _Paths:
     for name, one in named:
         found.setdefault((name, isinstance(one[-1], list)), []).append(one[0])
     return tuple((name, in_some, tuple(dict.fromkeys(paths))) for (name, in_some), paths in found.items())
-
-
-def _reason(name: str) -> exchange_pb2.WithheldReason.ValueType:
-    found = dict(exchange_pb2.WithheldReason.items()).get(f"WITHHELD_REASON_{name}", 0)
-    return exchange_pb2.WithheldReason.ValueType(found)
 
 
 def _form(name: str) -> access_pb2.Generalisation.ValueType:

@@ -5,22 +5,24 @@ MUSTs:
    records, of supposed readers, and of nothing that other agencies did or hold.
 2. Of a record its id is told, and never a mark or a word of it.
 3. Nothing is changed. What was simulated, and the digest of what was found, is on the ledger, sealed.
+4. An agency has one simulation under way at a time, and what one looks at is gathered for one at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import cast
 
 from broker.audit.reader import AuditReader
 from broker.domain.answer import Answer, Call
 from broker.domain.directory import AgencyFacts, Agreement
 from broker.domain.enrolment import DAY_US, REGISTRAR
-from broker.domain.errors import DecisionError, HiddenError, RequestError
+from broker.domain.errors import DecisionError, HiddenError, LimitError, RequestError
 from broker.domain.marks import MarkSet
-from broker.domain.simulated import CandidateError, Proposed, RecordedDecision, RecordKind, Simulated
+from broker.domain.simulated import CandidateError, Proposed, RecordKind, Scene, Simulated
 from broker.handle.simulation.translate import digest, simulation_message
 from broker.store import kinds
 from broker.store.store import Store
@@ -32,21 +34,13 @@ MOST_RECORDS = 200_000
 MOST_AGENCIES = 1_000
 IDS_OF_A_KIND = 20
 _PAGE = 1_000
+# Nobody knows when one is done.
+_WAIT_S = 1.0
 
 # The mark sets of these ids, ascending: all that were committed before it was called.
 Marks = Callable[[Iterable[int]], Awaitable[list[tuple[int, MarkSet]]]]
-# Runs one: the change, the decisions on record, the present records, their mark sets, the agencies, whether cut short.
-Simulate = Callable[
-    [
-        Proposed,
-        Sequence[RecordedDecision],
-        Sequence[RecordKind],
-        Sequence[tuple[int, MarkSet]],
-        dict[str, AgencyFacts],
-        bool,
-    ],
-    Awaitable[Simulated],
-]
+# Runs one.
+Simulate = Callable[[Proposed, Scene], Awaitable[Simulated]]
 # The text of an agreement, drafted or signed -> the agreement. Raises ValueError.
 ReadAgreement = Callable[[str], Agreement]
 
@@ -65,9 +59,24 @@ class SimulationHandlers:
     ) -> None:
         self._store, self._reader, self._marks, self._simulate = store, reader, marks, simulate
         self._read_draft, self._read_signed = read_draft, read_signed
+        self._agencies_at_it: set[str] = set()
+        self._turn = asyncio.Lock()
 
     async def simulate_change(self, call: Call) -> Answer:
-        """What a change would do. Raises RequestError, DecisionError, HiddenError."""
+        """What a change would do. Raises RequestError, DecisionError, HiddenError, LimitError."""
+        agency = str(call.caller.agency)
+        if agency in self._agencies_at_it:
+            raise LimitError(
+                "LIMIT_EXCEEDED", "your agency has a simulation under way; wait for its end", retry_after_s=_WAIT_S
+            )
+        self._agencies_at_it.add(agency)
+        try:
+            async with self._turn:
+                return await self._simulated(call)
+        finally:
+            self._agencies_at_it.discard(agency)
+
+    async def _simulated(self, call: Call) -> Answer:
         request = cast(wire.SimulateChangeRequest, call.request)
         self._store.require_current(call.grant)
         proposed, subject = self._proposed(call, request)
@@ -76,15 +85,15 @@ class SimulationHandlers:
         recorded = [] if own else [one for one, _ in await self._reader.decisions(since_us, MOST_DECISIONS + 1)]
         found, cut = await self._kinds(own)
         numbers = {number for kind in found for number in (kind.mark_set, *kind.portions)}
+        scene = Scene(
+            tuple(recorded[:MOST_DECISIONS]),
+            tuple(found),
+            tuple(await self._marks(numbers)),
+            self._agencies(),
+            shortened=cut or len(recorded) > MOST_DECISIONS,
+        )
         try:
-            made = await self._simulate(
-                proposed,
-                recorded[:MOST_DECISIONS],
-                found,
-                await self._marks(numbers),
-                self._agencies(),
-                cut or len(recorded) > MOST_DECISIONS,
-            )
+            made = await self._simulate(proposed, scene)
         except CandidateError as error:
             raise RequestError("REQUEST_INVALID", f"the proposed policies cannot be used: {error}") from None
         message = simulation_message(made)
@@ -154,7 +163,7 @@ class SimulationHandlers:
         counts: dict[tuple[int, tuple[int, ...]], int] = {}
         after, seen = "", 0
         while seen < MOST_RECORDS:
-            page = self._store.look(lambda driver, last=after: kinds.page(driver, last, _PAGE))  # type: ignore[misc]
+            page = self._store.look(partial(kinds.page, after=after, most=_PAGE))
             for one in page:
                 if own in ("", one.originator):
                     key = (one.mark_set, one.portions)

@@ -47,7 +47,7 @@ ADVICE: dict[str, str] = {
     "UPDATE_MASK_INVALID": "Name fields of the report's first level, or header.marks, header.review_date, "
     "header.external_references or header.derived_from.",
     "ANSWER_TOO_LARGE": "Ask for a smaller page.",
-    "LIMIT_EXCEEDED": "Wait, then ask less often.",
+    "LIMIT_EXCEEDED": "Ask for less at once, as the message says; or wait, then ask less often.",
     "ACKNOWLEDGEMENT_OVERDUE": "Acknowledge each batch within 5 s; resume from the last cursor.",
     "STREAM_EXPIRED": "Renew token or certificate and resume from the last cursor.",
     "AGREEMENT_ENDED": "Ask again, or resume from the last cursor: what remains allowed is delivered. "
@@ -77,6 +77,7 @@ ADVICE: dict[str, str] = {
     "LOGIN_NEEDED": "Log in: `entente login`.",
     "LOGIN_REFUSED": "Ask the issuer's operator whether this client may use this grant, scope and resource.",
     "LOGIN_ENDED": "Log in again: `entente login`.",
+    "USAGE": "Correct the command: `--help` after it says what it takes.",
     "AGREEMENT_INVALID": "Correct the file; `entente agreement check FILE` says all that is wrong with it.",
     "EXPORT_FILE": "Choose another file, or go on with what was begun: `--resume` and the same conditions.",
     "EXPORT_MALFORMED": "Do not rely on the file: it is not what the broker answered. Export again.",

@@ -6,6 +6,9 @@ MUSTs:
 2. A draft is refused for whatever submitting it would be; nobody previews marks beyond the own rights.
 3. Nothing of it is stored, interned or put into what is kept of real callers.
 4. It tells of agencies, as the directory shows them, and of no person.
+5. Previews together hold the event loop for one look at a time, and at most half of the time: a look at a draft has no
+   memory to rest on. A draft of too many combinations of marks is refused; a page ends where it has looked at enough.
+6. All of an answer is one policy's and one directory's, though it is made in many steps.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Protocol, cast
 
 from broker.domain.answer import Answer, Call, StoredItem
 from broker.domain.directory import Agreement
-from broker.domain.errors import RequestError
+from broker.domain.errors import LimitError, RequestError
 from broker.domain.grant import Grant
 from broker.domain.marks import MarkSet
 from broker.domain.supposed import TYPICAL_ROLES, Reader, Sight
@@ -34,6 +37,10 @@ from entente.report.v1 import audience_service_pb2 as wire
 DEFAULT_PAGE = 20
 # A page of agencies is cut where its answer would come near the 4 MiB that clients take.
 PAGE_BYTES = 3_000_000
+# A look takes some 0.2 ms for each portion that has marks of its own.
+MOST_MARK_SETS = 256
+# Portions of a page, each counted for every reader.
+MOST_LOOKS = 60_000
 
 # What a reader with this grant would be answered of a record: a serialised GetReportResponse.
 Disclose = Callable[[Reader, StoredItem, Grant], bytes]
@@ -66,25 +73,30 @@ class AudienceHandlers:
     ) -> None:
         self._store, self._cursors, self._audience, self._disclose = store, cursors, audience, disclose
         self._read_draft = read_draft
+        self._turn = asyncio.Lock()
 
     async def preview_audience(self, call: Call) -> Answer:
         """A page of agencies. Raises RequestError as submitting would, HiddenError for another's report."""
         request = cast(wire.PreviewAudienceRequest, call.request)
         draft = self._draft(call, request)
+        if len(draft.mark_sets) > MOST_MARK_SETS:
+            raise LimitError("LIMIT_EXCEEDED", f"over {MOST_MARK_SETS} combinations of marks; preview a part of it")
         query = query_digest(request)
         after = self._cursors.open(call, query, request.page_token).decode() if request.page_token else ""
         names, more = self._agencies(request, after)
         views: dict[View, list[tuple[str, str]]] = {}
-        last, left = after, PAGE_BYTES
+        last, left, looks = after, PAGE_BYTES, MOST_LOOKS
         onlookers = self._audience.over(draft.mark_sets, self._agreement(call, request))
         async for agency, purpose, view in self._looks(request, draft, names, onlookers):
-            if agency != last and left < 0:
+            if agency != last and min(left, looks) < 0:
                 more = True
                 break
+            looks -= len(draft.names)
             if view not in views:
                 left -= view.size()
             views.setdefault(view, []).append((agency, purpose))
             last = agency
+        self._store.require_current(call.grant)
         token = self._cursors.seal(call, query, last.encode()) if more else None
         return Answer(response(views, token, self._audience.revision).SerializeToString())
 
@@ -136,10 +148,13 @@ class AudienceHandlers:
         for agency in names:
             for purpose in dict.fromkeys(asked or self._audience.purposes()):
                 reader = replace(supposed, agency=agency, purpose=purpose)
-                sight = await onlookers.look(reader)
-                yield agency, purpose, looked_at(draft, sight, partial(self._disclose, reader))
-                # Some milliseconds each, and up to some hundreds of them: the other calls come in between.
-                await asyncio.sleep(0)
+                async with self._turn:
+                    began_us = self._store.clock.monotonic_us()
+                    sight = await onlookers.look(reader)
+                    view = looked_at(draft, sight, partial(self._disclose, reader))
+                    # The other calls come in between.
+                    await asyncio.sleep((self._store.clock.monotonic_us() - began_us) / 1_000_000)
+                yield agency, purpose, view
 
 
 def _wrong(field: str, why: str) -> RequestError:

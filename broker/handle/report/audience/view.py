@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from broker.domain.answer import StoredItem
 from broker.domain.grant import Grant
 from broker.domain.supposed import Sight
+from broker.handle import names
 from broker.handle.report.audience.draft import Draft
 from entente.common.v1 import exchange_pb2
 from entente.report.v1 import audience_service_pb2 as wire
@@ -83,18 +84,13 @@ def response(
         for agency, purpose in readers:
             one.onlookers.add(agency=agency, purpose=exchange_pb2.Purpose.Value(f"PURPOSE_{purpose}"))
         if view.rule:
-            one.rule, one.reason = view.rule, _reason(view.reason)
+            one.rule, one.reason = view.rule, names.reason(view.reason)
         for field, key, rule, reason in view.hidden:
             hidden = one.hidden.add(field=field, key=key)
             if rule:
-                hidden.rule, hidden.reason = rule, _reason(reason)
+                hidden.rule, hidden.reason = rule, names.reason(reason)
         for withheld in view.withheld:
             one.withheld.add().MergeFromString(withheld)
         for generalised in view.generalised:
             one.generalised.add().MergeFromString(generalised)
     return made
-
-
-def _reason(name: str) -> exchange_pb2.WithheldReason.ValueType:
-    found = dict(exchange_pb2.WithheldReason.items()).get(f"WITHHELD_REASON_{name}", 0)
-    return exchange_pb2.WithheldReason.ValueType(found)

@@ -37,8 +37,8 @@ def upgrade() -> None:
     """Everything that policy adds."""
     # What no party had signed does not count any more; the operator's file is read again at the start. A worker that
     # still runs the version before learns of it by the revision.
+    op.execute("UPDATE directory_revision SET revision = revision + 1 WHERE EXISTS (SELECT 1 FROM agreement)")
     op.drop_table("agreement")
-    op.execute("UPDATE directory_revision SET revision = revision + 1")
     op.create_table(
         "agreement",
         sa.Column("agreement_id", sa.String(length=200), nullable=False),

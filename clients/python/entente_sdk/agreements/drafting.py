@@ -37,14 +37,16 @@ class _Strings(yaml.BaseLoader):
 def read(path: Path) -> SignedDocument:
     """A draft (YAML), or a document with the signatures that it has so far (JSON).
 
-    Raises ConfigurationError (AGREEMENT_INVALID) that says what is wrong, and where.
+    Raises ConfigurationError that says what is wrong, and where.
     """
     try:
         if path.stat().st_size > LARGEST_SIGNED:
             raise invalid(path, AgreementError("", f"it is larger than {LARGEST_SIGNED} bytes"))
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}", reason="AGREEMENT_INVALID") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", reason="USAGE") from error
+    except UnicodeDecodeError as error:
+        raise invalid(path, AgreementError("", f"it is no text in UTF-8: {error.reason}")) from error
     try:
         return SignedDocument.parse(text) if text.lstrip().startswith("{") else SignedDocument.unsigned(draft(text))
     except AgreementError as error:

@@ -16,6 +16,7 @@ from entente_sdk.agreements.reading import lines, signatures
 from entente_sdk.agreements.words import known_words, legal_bases
 from entente_sdk.cli.agency.proposals import Key, show_proposal
 from entente_sdk.cli.command import command
+from entente_sdk.cli.files import write
 from entente_sdk.cli.session import Session, as_document, print_table, say, say_receipt, with_receipt
 from entente_sdk.cli.values import value_text, words
 from entente_sdk.cli.whatif import show_change
@@ -45,7 +46,7 @@ def register(parent: typer.Typer) -> None:
         """Write a draft to be filled in, with all that may be said in its comments."""
         if file.exists():
             raise ConfigurationError(f"{file} exists already; it is never overwritten", reason="AGREEMENT_INVALID")
-        _write(file, template(file.stem.lower(), party))
+        write(file, template(file.stem.lower(), party))
         say(f"Wrote {file}. Fill it in, then: entente agreement check {file}")
 
     @command(app, "check")
@@ -80,7 +81,7 @@ def register(parent: typer.Typer) -> None:
         except AgreementError as error:
             raise invalid(file, error) from None
         target = out or (file.with_suffix(".json") if not signed.signatures and file.suffix != ".json" else file)
-        _write(target, made.text())
+        write(target, made.text())
         say(f"Signed. Wrote {target}.")
         still = missing(made)
         say(f"Still to sign: {', '.join(still)}." if still else "All parties have signed: send it to the registrars.")
@@ -141,7 +142,7 @@ def register(parent: typer.Typer) -> None:
             answer = entente.agreements.get(agreement, justification=session.justification)
         one = answer.message.agreement
         if save is not None:
-            _write(save, one.document)
+            write(save, one.document)
 
         def table() -> None:
             print_table((), [*lines(SignedDocument.parse(one.document).document), *_standing(one)])
@@ -198,13 +199,6 @@ def _signer(profile: Profile) -> Signer:
         return Signer.load(profile.certificate.read_bytes(), profile.key.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _line(one: agreement_pb2.AgreementOnFile) -> tuple[str, ...]:

@@ -38,13 +38,14 @@ from entente_sdk.errors import (
 from entente_sdk.profile import OUTPUTS
 from entente_sdk.settings import CONFIG_VARIABLE, load_settings
 
+NO_ANSWER = 6
 EXIT_CODES: tuple[tuple[type[EntenteError], int], ...] = (
     (ConfigurationError, 2),
     (IdentityError, 3),
     (HandshakeError, 3),
     (DecisionError, 4),
     (RequestError, 5),
-    (UnavailableError, 6),
+    (UnavailableError, NO_ANSWER),
     (ReceiptError, 7),
 )
 LEDGER_DAMAGED = 7

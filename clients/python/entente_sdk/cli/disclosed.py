@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from entente.access.v1 import access_pb2
 from entente.common.v1 import exchange_pb2
 from entente.report.v1 import report_pb2
-from entente_sdk.cli.values import is_value, shown, words
+from entente_sdk.cli.values import form_text, is_value, shown, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,7 @@ class _Walk:
 def _form(generalisation: access_pb2.Generalisation.ValueType) -> str:
     if generalisation == access_pb2.GENERALISATION_PSEUDONYM:
         return "pseudonym, the same for you throughout this case"
-    if generalisation == access_pb2.GENERALISATION_KEEP:
-        # Of a value with several parts, those that are coarse were kept: a date's year, an amount's magnitude.
-        return "generalised: coarse parts only"
-    return f"generalised: {words(access_pb2.Generalisation.DESCRIPTOR, generalisation)}"
+    return f"generalised: {form_text(generalisation)}"
 
 
 def _applies(portions: Any, key: str) -> bool:

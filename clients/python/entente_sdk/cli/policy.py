@@ -11,10 +11,10 @@ from entente.directory.v1 import enrolment_pb2
 from entente.policy.v1 import policy_service_pb2 as wire
 from entente_sdk.cli import extensions
 from entente_sdk.cli.agency.proposals import Key, show_proposed
-from entente_sdk.cli.command import command
+from entente_sdk.cli.command import NO_ANSWER, command
+from entente_sdk.cli.files import read_bundle, write
 from entente_sdk.cli.session import STYLES, Session, print_table, say_receipt, with_receipt
 from entente_sdk.cli.values import value_text, words
-from entente_sdk.errors import ConfigurationError
 
 GROUP = "entente.commands.policy"
 AUTHORING = {
@@ -23,7 +23,6 @@ AUTHORING = {
     "build": "Make a signed bundle of a folder of policies.",
     "diff": "Tell in words what another policy would open or close.",
 }
-MAX_BUNDLE_BYTES = 1 << 20
 
 Bundle = Annotated[Path, typer.Argument(metavar="bundle.tar.gz", help="As `entente policy build` made it.")]
 Note = Annotated[str, typer.Option(help="What it changes, and why: for the second registrar, and for the record.")]
@@ -45,7 +44,7 @@ def register(parent: typer.Typer) -> None:
             )
         found = answer.message.policy
         if bundle is not None:
-            bundle.write_bytes(found.bundle)
+            write(bundle, found.bundle)
             answer.message.policy.ClearField("bundle")
 
         def table() -> None:
@@ -54,7 +53,7 @@ def register(parent: typer.Typer) -> None:
 
         session.show(with_receipt(answer), table)
         if found.health == wire.ENGINE_HEALTH_UNAVAILABLE:
-            raise typer.Exit(5)
+            raise typer.Exit(NO_ANSWER)
 
     @command(app, "propose")
     def propose(session: Session, bundle: Bundle, note: Note, idempotency_key: Key = None) -> None:
@@ -63,17 +62,6 @@ def register(parent: typer.Typer) -> None:
         show_proposed(session, enrolment_pb2.RegistryChange(adopt_policy=adoption), None, idempotency_key)
 
     extensions.add_group(app, GROUP, AUTHORING, prefix="policy ")
-
-
-def read_bundle(path: Path) -> bytes:
-    """A bundle's file. Raises ConfigurationError."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    if len(content) > MAX_BUNDLE_BYTES:
-        raise ConfigurationError(f"{path} is larger than {MAX_BUNDLE_BYTES} bytes: no bundle")
-    return content
 
 
 def _lines(found: wire.Policy) -> list[tuple[str, str | tuple[str, str]]]:

@@ -15,6 +15,7 @@ from entente.policy.v1 import simulation_service_pb2 as wire
 from entente_sdk._sync.client import Entente
 from entente_sdk.answers import Answer
 from entente_sdk.cli.command import command
+from entente_sdk.cli.files import agreement_text, read_bundle
 from entente_sdk.cli.session import Session, print_table, say, say_receipt, with_receipt
 from entente_sdk.cli.values import enum_name, words
 from entente_sdk.errors import ConfigurationError, EntenteError
@@ -53,7 +54,7 @@ def register(parent: typer.Typer) -> None:
                 found = entente.enrolment.get_proposal(proposal, justification=session.justification)
                 answer = _simulate(session, entente, found.message.proposal.change, days)
             elif policy is not None:
-                adopted = enrolment_pb2.PolicyAdoption(bundle=_bytes(policy), note="simulated")
+                adopted = enrolment_pb2.PolicyAdoption(bundle=read_bundle(policy), note="simulated")
                 answer = _simulate(session, entente, enrolment_pb2.RegistryChange(adopt_policy=adopted), days)
             else:
                 draft = None if agreement is None else agreement_text(agreement)
@@ -170,17 +171,3 @@ def _call(one: wire.CallShift) -> list[str | tuple[str, str]]:
 
 def _purpose(number: exchange_pb2.Purpose.ValueType) -> str:
     return enum_name(exchange_pb2.Purpose.DESCRIPTOR, number)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", reason="USAGE") from error
-
-
-def agreement_text(path: Path) -> str:
-    """An agreement's document, as the wire has it. Its form is known where agreements are drafted."""
-    from entente_sdk.agreements.drafting import read  # needs YAML's and the agreement's readers
-
-    return read(path).text()

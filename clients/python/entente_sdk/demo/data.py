@@ -1,4 +1,4 @@
-"""The demo's reports, all invented: places, people, plates; the phone's number is of the range kept for drama."""
+"""The demo's reports, all invented: places, people, plates; the phones' numbers are of the range kept for drama."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from entente_sdk.reports import parse_report
 
 OPERATION = "OP LANTERN"
 PHONE = "+44 7700 900123"
+QUIET_PHONE = "+44 7700 900456"
 COMPARTMENT = "op-lantern"
 NEW_TEAR_LINE = "Couriers collect cash in Northshire; one carries a knife."
 RETRACTION = "The passenger list was of another day."
@@ -126,5 +127,17 @@ def released_report(agency: str) -> report_pb2.Report:
                     "provenance": {"text": "A passenger list.", "source_reference": "List 7"},
                 }
             ],
+        }
+    )
+
+
+def silent_report() -> report_pb2.Report:
+    """What nobody else is to learn of; the national agency wants to know who looks for it."""
+    marks = {"classification": "SECRET", "handling_code": "P", "reach": "SILENT"}
+    return parse_report(
+        {
+            "header": {"marks": marks},
+            "title": "A second phone",
+            "entities": [{"key": "phone", "phone": {"number": QUIET_PHONE}}],
         }
     )

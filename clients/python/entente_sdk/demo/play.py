@@ -52,6 +52,7 @@ async def _tell(screen: Screen, network: Network, times: FirstAnswers) -> Story:
         await story.ask_abroad()
         await story.release()
         await story.amend()
+        await story.share_silently()
         await story.refuse_auditor()
         headings = [(member.name, member.why.purpose) for member in cast.members.values()]
         show_fields(screen, await story.sections(), headings)

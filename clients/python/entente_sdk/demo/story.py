@@ -5,13 +5,15 @@ What every party was handed of each record is kept for the table that follows.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass, field
 
+from entente.report.v1 import hit_service_pb2 as hit_wire
 from entente.report.v1 import report_pb2
 from entente_sdk.answers import Receipt
 from entente_sdk.demo import data
-from entente_sdk.demo.cast import Cast, Member, Told
+from entente_sdk.demo.cast import TOLD_SECONDS, Cast, Member, Told
 from entente_sdk.demo.checks import expect
 from entente_sdk.demo.fields import View, leaves
 from entente_sdk.demo.screen import Screen
@@ -134,6 +136,21 @@ class Story:
             expect(seen.report.tear_line == data.NEW_TEAR_LINE, "regional sees the new tear-line")
             self.screen.granted(f"regional fetches version 2: {_how_much(seen)}")
 
+    async def share_silently(self) -> None:
+        """What is held silently: who looks finds nothing, and its owner is told."""
+        national, liaison = self.cast["national"], self.cast["liaison"]
+        query = ReportQuery(phone=data.QUIET_PHONE)
+        with self.screen.step("The national agency holds a report silently, and somebody looks"):
+            call = national.client.reports.submit(data.silent_report(), justification=national.why)
+            silent = (await national.granted(call)).message.record_id
+            await self._told_to("submitted", "the silent report", silent, [national])
+            none = [one async for one in liaison.client.reports.search(query, justification=liaison.why)]
+            expect(not none, "who looks for what is held silently finds nothing")
+            self.screen.granted(f"liaison searches for {data.QUIET_PHONE}: 0 reports, as if there were none.")
+            hit = await self._hit_on(silent)
+            expect(hit.agency == liaison.party.agency, "the owner learns which agency looked")
+            self.screen.told(f"national alone is told: {hit.agency} looked, exchange {hit.exchange_id}.")
+
     async def refuse_auditor(self) -> None:
         """The auditor may know who saw a report, and never what it says."""
         auditor = self.cast["auditor"]
@@ -170,6 +187,14 @@ class Story:
 
     async def _view(self, member: Member, record_id: str) -> report_pb2.DisclosedReport:
         return (await member.get(record_id)).message.report
+
+    async def _hit_on(self, record_id: str) -> hit_wire.Hit:
+        national = self.cast["national"]
+        asked = national.client.hits.list(record_id=record_id, justification=national.why)
+        async with asyncio.timeout(TOLD_SECONDS):
+            while not (found := (await asked.first()).message.hits):  # noqa: ASYNC110 - it is asked for
+                await asyncio.sleep(0.1)
+        return found[0]
 
     async def _attempt(self, member: Member, record_id: str) -> View:
         if member not in self.cast.readers:

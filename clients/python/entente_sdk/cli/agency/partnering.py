@@ -16,6 +16,7 @@ from entente_agreement import contradictions
 from entente_sdk._sync.client import Entente
 from entente_sdk.agreements.drafting import invalid, read, template
 from entente_sdk.agreements.words import known_words
+from entente_sdk.cli.files import write
 from entente_sdk.cli.report.preview import joined
 from entente_sdk.cli.report.preview import sentences as views
 from entente_sdk.cli.session import RETRY, print_table, say, say_receipt
@@ -75,7 +76,7 @@ def partner_with(place: JoinFolder, partner: str, profile_name: str) -> None:
         raise ConfigurationError("--partner is another agency, as trust-domain/agency", reason="USAGE")
     if not path.exists():
         name = f"{own.rpartition('/')[2]}-{partner.rpartition('/')[2]}"
-        _write(path, template(name, [own, partner]))
+        write(path, template(name, [own, partner]))
         say(f"Agreement drafted: {path}", "bold")
         say("It is a proposal to talk about: change it, and run this command again.")
     signed = read(path)
@@ -83,7 +84,7 @@ def partner_with(place: JoinFolder, partner: str, profile_name: str) -> None:
         raise invalid(path, wrong[0])
     sample = place.path / "sample-report.yaml"
     if not sample.exists():
-        _write(sample, SAMPLE)
+        write(sample, SAMPLE)
     profile = load_profile(profile_name)
     with Entente(profile, retry=RETRY) as entente:
         me = entente.directory.who_am_i().message
@@ -101,7 +102,7 @@ def _simulate(entente: Entente, profile: Profile, path: Path, text: str) -> None
     for told, style in changes(made):
         say(f"  {told}", style)
     note = {"digest": made.digest, "exchange_id": answer.receipt.exchange_id, "policy": made.present_revision}
-    simulated_path(path).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    write(simulated_path(path), json.dumps(note, indent=2) + "\n")
     say_receipt(answer.receipt)
 
 
@@ -137,10 +138,3 @@ def _purpose(me: directory_service_pb2.WhoAmIResponse) -> str:
 def show_steps(place: JoinFolder) -> None:
     """Print how far the agency has come."""
     print_table((), steps(place))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}", reason="USAGE") from error

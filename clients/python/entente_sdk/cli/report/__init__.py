@@ -1,4 +1,4 @@
-"""`entente report`: submit, get, search, export, amend, retract, versions, watch. One module for each command."""
+"""`entente report`: submit, preview, get, search, export, amend, retract, versions, watch: a module each."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from entente.report.v1 import audience_service_pb2 as wire
 from entente.report.v1 import report_pb2
 from entente_sdk.answers import Answer
 from entente_sdk.cli.command import command
+from entente_sdk.cli.files import agreement_text
 from entente_sdk.cli.report.submit import read
 from entente_sdk.cli.session import Session, as_document, receipt_document, say, say_receipt
 from entente_sdk.cli.values import enum_name, form_text, words
-from entente_sdk.cli.whatif import agreement_text
 from entente_sdk.errors import ConfigurationError
 
 File = Annotated[Path | None, typer.Argument(metavar="[FILE|-]", help="A draft, in YAML or JSON; - reads stdin.")]
@@ -132,12 +132,12 @@ def sentences(view: wire.AudienceView) -> Iterator[tuple[str, str]]:
         yield f"    hidden: {hidden.field}[{hidden.key}] ({why})", "yellow"
     for (rule, portions), classes in _by_rule(view.withheld).items():
         yield f"    withheld by {rule}{_in(portions)}: {', '.join(classes)}", "yellow"
-    forms: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    forms: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for generalised in view.generalised:
         form = form_text(generalised.generalisation)
-        forms.setdefault((form, tuple(generalised.portions)), []).append(generalised.path)
-    for (form, portions), paths in forms.items():
-        yield f"    in another form ({form}){_in(portions)}: {', '.join(paths)}", "cyan"
+        forms.setdefault((form, generalised.rule, tuple(generalised.portions)), []).append(generalised.path)
+    for (form, rule, portions), paths in forms.items():
+        yield f"    in another form ({form}; {rule}){_in(portions)}: {', '.join(paths)}", "cyan"
 
 
 def _by_rule(withheld: Iterable[exchange_pb2.WithheldField]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
